@@ -1,0 +1,47 @@
+# make demo   a provider, a sample app and the gateway on localhost, with the URL and the user printed
+# make quick  the tests without real peers, in under a minute
+# make test   all tests; those with real peers are skipped where the peer is missing, unless GATEWAY_TEST_REAL=1
+# make lint   ruff, mypy and the layers
+# make lock   resolve the lock files anew
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo quick test lint format lock clean
+
+demo: $(READY)
+	$(BIN)/gateway demo
+
+quick: $(READY)
+	$(BIN)/pytest -q -m "not real and not slow"
+
+test: $(READY)
+	$(BIN)/pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/test_layers.py
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(READY)
+	$(BIN)/pip install -q uv
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url \
+		--python-version 3.11 -o locks/runtime.txt pyproject.toml
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url \
+		--python-version 3.11 --extra dev -c locks/runtime.txt -o locks/dev.txt pyproject.toml
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache build *.egg-info
+
+$(READY): locks/dev.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r locks/dev.txt
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@

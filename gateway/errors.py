@@ -1,0 +1,179 @@
+"""One page of errors: a stable code, an HTTP status, what the public sees; the detail is for the log alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """A kind of failure: `code` never changes once released, `title` and `advice` are shown to the public."""
+
+    code: str
+    status: HTTPStatus
+    title: str
+    advice: str
+
+
+class GatewayError(Exception):
+    """A failure that the gateway foresaw.
+
+    `problem` names the kind; `detail` goes to the log and never to the public;
+    `retry_after` is in seconds and becomes the header of that name.
+    """
+
+    def __init__(self, problem: Problem, detail: str = "", *, retry_after: int | None = None) -> None:
+        super().__init__(f"{problem.code}: {detail}" if detail else problem.code)
+        self.problem = problem
+        self.detail = detail
+        self.retry_after = retry_after
+
+    @property
+    def code(self) -> str:
+        """The stable code of the problem."""
+        return self.problem.code
+
+
+class ProviderUnavailable(GatewayError):
+    """The provider could not be asked: sessions live on, and a login may be tried again."""
+
+
+class InvalidGrant(GatewayError):
+    """The provider says that this code or refresh token is worth nothing (RFC 6749 5.2)."""
+
+
+class StoreUnavailable(GatewayError):
+    """The session store could not be asked: nothing may be concluded about any session."""
+
+
+def _problem(code: str, status: HTTPStatus, title: str, advice: str) -> Problem:
+    return Problem(code=code, status=status, title=title, advice=advice)
+
+
+_AGAIN = "Start again from the page that you wanted to see."
+_LATER = "Wait a moment, then reload the page."
+_OPERATOR = "Tell the people who run this site; the reference below helps them to find the cause."
+_FIX_REQUEST = "The request is not one that this site accepts. Check the address and try again."
+
+
+def _refused(code: str, title: str, advice: str = _FIX_REQUEST) -> Problem:
+    return _problem(code, HTTPStatus.BAD_REQUEST, title, advice)
+
+
+def _login_failed(code: str) -> Problem:
+    return _problem(code, HTTPStatus.FORBIDDEN, "The sign-in could not be completed", _AGAIN)
+
+
+def _unavailable(code: str, title: str) -> Problem:
+    return _problem(code, HTTPStatus.SERVICE_UNAVAILABLE, title, _LATER)
+
+
+# What is asked for: a request that is refused before anything is decided about it.
+TARGET_MALFORMED = _refused("target_malformed", "The address is malformed")
+TARGET_AMBIGUOUS = _refused("target_ambiguous", "The address can be read in two ways")
+HOST_INVALID = _refused("host_invalid", "The host name is missing or malformed")
+RETURN_URL_REFUSED = _refused("return_url_refused", "The return address is not on this site")
+PARAMETER_REFUSED = _refused("parameter_refused", "A parameter is not accepted here")
+METHOD_REFUSED = _problem(
+    "method_refused", HTTPStatus.METHOD_NOT_ALLOWED, "The method is not accepted here", _FIX_REQUEST
+)
+FORWARDING_LOOP = _problem("forwarding_loop", HTTPStatus.LOOP_DETECTED, "The site is set up to call itself", _OPERATOR)
+
+# Policy: who may see what.
+LOGIN_REQUIRED = _problem("login_required", HTTPStatus.UNAUTHORIZED, "Please sign in", "Sign in to see this page.")
+ACCESS_DENIED = _problem(
+    "access_denied", HTTPStatus.FORBIDDEN, "You may not see this page", "Ask its owner for access."
+)
+CROSS_SITE_REFUSED = _problem(
+    "cross_site_refused",
+    HTTPStatus.FORBIDDEN,
+    "The request came from another site",
+    "Open the site itself and try there.",
+)
+UNTRUSTED_PEER = _problem("untrusted_peer", HTTPStatus.FORBIDDEN, "This peer may not ask for a decision", _OPERATOR)
+NOT_FOUND = _problem("not_found", HTTPStatus.NOT_FOUND, "There is nothing here", "Check the address.")
+
+# The transaction and the authorization response.
+TRANSACTION_MISSING = _refused(
+    "transaction_missing",
+    "This sign-in was not begun in this browser",
+    "Start again from the page that you wanted to see. If this keeps happening, allow cookies for this site.",
+)
+TRANSACTION_EXPIRED = _refused("transaction_expired", "The sign-in took too long", _AGAIN)
+TRANSACTION_REPEATED = _refused("transaction_repeated", "This sign-in was completed before", _AGAIN)
+RESPONSE_PARAMETER_REPEATED = _refused("response_parameter_repeated", "The provider's answer is malformed", _AGAIN)
+RESPONSE_STATE_MISSING = _refused("response_state_missing", "The provider's answer is malformed", _AGAIN)
+RESPONSE_STATE_MISMATCH = _login_failed("response_state_mismatch")
+RESPONSE_ISS_MISSING = _login_failed("response_iss_missing")
+RESPONSE_ISS_MISMATCH = _login_failed("response_iss_mismatch")
+RESPONSE_CODE_MISSING = _refused("response_code_missing", "The provider's answer is malformed", _AGAIN)
+OP_ACCESS_DENIED = _problem(
+    "op_access_denied", HTTPStatus.FORBIDDEN, "The sign-in was refused", "If you pressed Cancel, just try again."
+)
+OP_INTERACTION_REQUIRED = _problem(
+    "op_interaction_required", HTTPStatus.FORBIDDEN, "The provider needs you to sign in", _AGAIN
+)
+OP_TEMPORARILY_UNAVAILABLE = _unavailable("op_temporarily_unavailable", "The provider is busy")
+OP_REFUSED = _problem("op_refused", HTTPStatus.FORBIDDEN, "The provider refused the sign-in", _OPERATOR)
+
+# The back channel: what the provider answered.
+PROVIDER_UNREACHABLE = _unavailable("provider_unreachable", "The sign-in service cannot be reached")
+PROVIDER_ANSWER_INVALID = _unavailable("provider_answer_invalid", "The sign-in service gave a wrong answer")
+METADATA_INVALID = _problem(
+    "metadata_invalid", HTTPStatus.FORBIDDEN, "The sign-in service is not set up correctly", _OPERATOR
+)
+METADATA_ISSUER_MISMATCH = _problem(
+    "metadata_issuer_mismatch", HTTPStatus.FORBIDDEN, "The sign-in service is not the expected one", _OPERATOR
+)
+TOKEN_GRANT_INVALID = _login_failed("token_grant_invalid")
+TOKEN_CLIENT_INVALID = _unavailable("token_client_invalid", "The sign-in service does not know this site")
+TOKEN_REFUSED = _login_failed("token_refused")
+TOKEN_ANSWER_INVALID = _login_failed("token_answer_invalid")
+TOKEN_TYPE_UNSUPPORTED = _login_failed("token_type_unsupported")
+USERINFO_INVALID = _login_failed("userinfo_invalid")
+USERINFO_SUB_MISMATCH = _login_failed("userinfo_sub_mismatch")
+
+# JOSE and the ID token, in the order of the checks (OIDC Core 3.1.3.7).
+JWT_MALFORMED = _login_failed("jwt_malformed")
+JWT_ALG_REFUSED = _login_failed("jwt_alg_refused")
+JWT_CRIT_REFUSED = _login_failed("jwt_crit_refused")
+JWT_KEY_UNKNOWN = _login_failed("jwt_key_unknown")
+JWT_SIGNATURE_INVALID = _login_failed("jwt_signature_invalid")
+ID_TOKEN_MISSING = _login_failed("id_token_missing")
+ID_TOKEN_CLAIM_INVALID = _login_failed("id_token_claim_invalid")
+ID_TOKEN_ISS_MISMATCH = _login_failed("id_token_iss_mismatch")
+ID_TOKEN_AUD_MISMATCH = _login_failed("id_token_aud_mismatch")
+ID_TOKEN_AZP_MISMATCH = _login_failed("id_token_azp_mismatch")
+ID_TOKEN_EXPIRED = _login_failed("id_token_expired")
+ID_TOKEN_NOT_YET_VALID = _login_failed("id_token_not_yet_valid")
+ID_TOKEN_TOO_OLD = _login_failed("id_token_too_old")
+ID_TOKEN_NONCE_MISMATCH = _login_failed("id_token_nonce_mismatch")
+ID_TOKEN_AUTH_TIME_INVALID = _login_failed("id_token_auth_time_invalid")
+ID_TOKEN_AT_HASH_MISMATCH = _login_failed("id_token_at_hash_mismatch")
+ID_TOKEN_SUB_MISMATCH = _login_failed("id_token_sub_mismatch")
+
+# Sessions.
+STORE_DOWN = _unavailable("store_down", "Sessions cannot be looked up at the moment")
+SESSION_BUSY = _unavailable("session_busy", "Your session is being renewed")
+SESSION_TOKEN_EXPIRED = _unavailable("session_token_expired", "Your session cannot be renewed at the moment")
+
+# The upstream, each saying which part failed.
+UPSTREAM_UNREACHABLE = _problem(
+    "upstream_unreachable", HTTPStatus.BAD_GATEWAY, "The application behind this site cannot be reached", _LATER
+)
+UPSTREAM_CONNECT_TIMEOUT = _problem(
+    "upstream_connect_timeout", HTTPStatus.GATEWAY_TIMEOUT, "The application does not accept connections", _LATER
+)
+UPSTREAM_READ_TIMEOUT = _problem(
+    "upstream_read_timeout", HTTPStatus.GATEWAY_TIMEOUT, "The application does not answer in time", _LATER
+)
+UPSTREAM_ANSWER_INVALID = _problem(
+    "upstream_answer_invalid", HTTPStatus.BAD_GATEWAY, "The application gave an answer that is not HTTP", _OPERATOR
+)
+REQUEST_INCOMPLETE = _refused("request_incomplete", "The request ended too early")
+
+# Ourselves.
+INTERNAL = _problem(
+    "internal_error", HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong in the gateway", _OPERATOR
+)

@@ -1,0 +1,166 @@
+"""Who may see what: routes are matched first to last, and a decision is a pure function of values."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gateway.errors import (
+    ACCESS_DENIED,
+    CROSS_SITE_REFUSED,
+    LOGIN_REQUIRED,
+    NOT_FOUND,
+    TARGET_AMBIGUOUS,
+    GatewayError,
+    Problem,
+)
+from gateway.session import Session
+from gateway.target import RequestTarget
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Access(enum.Enum):
+    """What a route asks of a visitor."""
+
+    PUBLIC = "public"
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+    DENY = "deny"
+
+
+class Token(enum.Enum):
+    """Which token the upstream receives as `Authorization: Bearer`."""
+
+    ACCESS_TOKEN = "access_token"
+    ID_TOKEN = "id_token"
+    NONE = "none"
+
+
+class Verdict(enum.Enum):
+    """What becomes of a request."""
+
+    ALLOW = "allow"
+    LOGIN = "login"
+    FORBID = "forbid"
+    DENY = "deny"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """What a session must show: every scope, and for every claim one of the values that are named."""
+
+    scope: frozenset[str] = frozenset()
+    claims: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def missing(self, session: Session) -> str | None:
+        """Name the first thing that the session does not show, or None."""
+        lacking = self.scope - set(session.scope.split())
+        if lacking:
+            return f"scope {' '.join(sorted(lacking))}"
+        for name, wanted in self.claims.items():
+            if not wanted & claim_values(session.claims, name):
+                return f"claim {name}"
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A rule: which targets it is about, what it asks, and where they go."""
+
+    path: str
+    pattern: re.Pattern[str]
+    methods: frozenset[str] = frozenset()
+    access: Access = Access.REQUIRED
+    requirement: Requirement = Requirement()
+    redirect_to_login: bool = True
+    allow_encoded_slash: bool = False
+    upstream: str = ""
+    strip_prefix: str = ""
+    token: Token = Token.NONE
+    identity_headers: bool = False
+    request_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def fits(self, method: str, path: str) -> bool:
+        """Tell whether the rule is about that method and path; HEAD goes wherever GET does."""
+        if self.methods and method not in self.methods and not (method == "HEAD" and "GET" in self.methods):
+            return False
+        return self.pattern.fullmatch(path) is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """A verdict with its reason: `problem` is what the public is told, `detail` what the log is."""
+
+    verdict: Verdict
+    problem: Problem | None = None
+    detail: str = ""
+
+
+_ALLOW = Decision(verdict=Verdict.ALLOW)
+
+
+def compile_pattern(path: str) -> re.Pattern[str]:
+    """Compile a route's path: exact, `*` for one segment, a last `/**` for the path itself and all below it."""
+    prefix, deep = (path.removesuffix("/**"), True) if path.endswith("/**") else (path, False)
+    pieces = [re.escape(piece) for piece in prefix.split("*")]
+    return re.compile("[^/]+".join(pieces) + ("(?:/.*)?" if deep else ""), re.DOTALL)
+
+
+def match(routes: Sequence[Route], default: Route, target: RequestTarget) -> Route:
+    """Find the first route that fits.
+
+    Raises `target_ambiguous` when an upstream that cuts `;parameters` from paths would be asked for something that
+    another route is about, and for an encoded slash where the route does not allow one.
+    """
+    route = _first(routes, default, target.method, target.path)
+    if ";" in target.path and _first(routes, default, target.method, target.path_without_parameters) is not route:
+        raise GatewayError(TARGET_AMBIGUOUS, "path parameters lead to another route")
+    if target.encoded_slash and not route.allow_encoded_slash:
+        raise GatewayError(TARGET_AMBIGUOUS, "the path has an encoded slash")
+    return route
+
+
+def decide(route: Route, session: Session | None, target: RequestTarget, public_origin: str) -> Decision:
+    """Decide on a request; the session, if there is one, is alive."""
+    if route.access is Access.DENY:
+        return Decision(verdict=Verdict.DENY, problem=NOT_FOUND, detail=f"route {route.path}")
+    if route.access is Access.PUBLIC:
+        return _ALLOW
+    if session is None:
+        if route.access is Access.OPTIONAL:
+            return _ALLOW
+        return Decision(verdict=Verdict.LOGIN, problem=LOGIN_REQUIRED)
+    if target.method not in SAFE_METHODS and not is_same_origin(target, public_origin):
+        return Decision(verdict=Verdict.FORBID, problem=CROSS_SITE_REFUSED, detail=f"origin {target.origin[:80]!r}")
+    lacking = route.requirement.missing(session)
+    if lacking is not None:
+        return Decision(verdict=Verdict.FORBID, problem=ACCESS_DENIED, detail=f"lacks {lacking}")
+    return _ALLOW
+
+
+def is_same_origin(target: RequestTarget, public_origin: str) -> bool:
+    """Tell whether the browser vouches that a page of this very origin made the request."""
+    if target.fetch_site:
+        return target.fetch_site == "same-origin"
+    return target.origin == public_origin
+
+
+def claim_values(claims: Mapping[str, object], name: str) -> set[str]:
+    """Read a claim as a set of texts: a list gives its members, a text itself, true and false their JSON words."""
+    value = claims.get(name)
+    values: Iterable[object] = value if isinstance(value, list) else [value]
+    return {_word(item) for item in values if isinstance(item, str | int | bool)}
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _first(routes: Sequence[Route], default: Route, method: str, path: str) -> Route:
+    for route in routes:
+        if route.fits(method, path):
+            return route
+    return default

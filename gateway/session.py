@@ -1,0 +1,128 @@
+"""What we remember of a signed-in user: a frozen value, its lifetimes, and its form at rest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+
+from gateway.oidc.id_token import IDToken
+from gateway.oidc.token_endpoint import TokenSet
+
+FORMAT = 1
+"""The version of the form at rest; a session of another version is no session."""
+
+MAX_TOUCH_INTERVAL = 60
+"""How long use of a session may go unrecorded, in seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifetimes:
+    """How long sessions live, all in seconds: unused, altogether, and how early tokens are refreshed."""
+
+    idle: int
+    absolute: int
+    refresh_leeway: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A signed-in user; times are seconds since the epoch, tokens stay out of the repr."""
+
+    id: str
+    issuer: str
+    subject: str
+    claims: Mapping[str, object] = field(repr=False)
+    scope: str
+    access_token: str = field(repr=False)
+    access_issued_at: int
+    access_expires_at: int | None
+    refresh_token: str | None = field(repr=False)
+    id_token: str | None = field(repr=False)
+    created_at: int
+    seen_at: int
+
+    def expired(self, now: int, lifetimes: Lifetimes) -> bool:
+        """Tell whether the session has been unused for too long, or is too old."""
+        return now >= self.seen_at + lifetimes.idle or now >= self.created_at + lifetimes.absolute
+
+    def needs_refresh(self, now: int, lifetimes: Lifetimes) -> bool:
+        """Tell whether the access token should be renewed and can be.
+
+        A token that lives shorter than twice the leeway is renewed in the second half of its life.
+        """
+        if self.access_expires_at is None or self.refresh_token is None:
+            return False
+        lifetime = self.access_expires_at - self.access_issued_at
+        return now >= self.access_expires_at - min(lifetimes.refresh_leeway, lifetime // 2)
+
+    def token_expired(self, now: int) -> bool:
+        """Tell whether the access token is past its end."""
+        return self.access_expires_at is not None and now >= self.access_expires_at
+
+    def needs_touch(self, now: int, lifetimes: Lifetimes) -> bool:
+        """Tell whether this use should be written down: at most once a minute, oftener for a short idle time."""
+        return now >= self.seen_at + min(MAX_TOUCH_INTERVAL, lifetimes.idle // 4)
+
+    def remaining(self, now: int, lifetimes: Lifetimes) -> int:
+        """Tell for how many seconds the session lives on if it is not used again; at least 1."""
+        return max(1, min(self.seen_at + lifetimes.idle, self.created_at + lifetimes.absolute) - now)
+
+    def touched(self, now: int) -> Session:
+        """Return the session as used now."""
+        return replace(self, seen_at=max(now, self.seen_at))
+
+    def refreshed(self, tokens: TokenSet, id_token: IDToken | None, now: int) -> Session:
+        """Return the session with new tokens; what the provider did not send again stays (RFC 6749 6)."""
+        return replace(
+            self,
+            access_token=tokens.access_token,
+            access_issued_at=now,
+            access_expires_at=tokens.expires_at,
+            refresh_token=tokens.refresh_token or self.refresh_token,
+            id_token=id_token.raw if id_token else self.id_token,
+            claims={**self.claims, **_lasting(id_token.claims)} if id_token else self.claims,
+            scope=tokens.scope,
+            seen_at=max(now, self.seen_at),
+        )
+
+
+def new_session(
+    *, session_id: str, issuer: str, id_token: IDToken, tokens: TokenSet, userinfo: Mapping[str, object], now: int
+) -> Session:
+    """Make the session of a login; where ID token and userinfo differ, the signed one wins."""
+    return Session(
+        id=session_id,
+        issuer=issuer,
+        subject=id_token.subject,
+        claims={**userinfo, **id_token.claims},
+        scope=tokens.scope,
+        access_token=tokens.access_token,
+        access_issued_at=now,
+        access_expires_at=tokens.expires_at,
+        refresh_token=tokens.refresh_token,
+        id_token=id_token.raw,
+        created_at=now,
+        seen_at=now,
+    )
+
+
+def to_bytes(session: Session) -> bytes:
+    """Write a session down as JSON."""
+    return json.dumps({"format": FORMAT, **asdict(session)}, separators=(",", ":")).encode("utf-8")
+
+
+def from_bytes(data: bytes) -> Session | None:
+    """Read a session back; None for anything that this version did not write."""
+    try:
+        members = json.loads(data)
+        if members.pop("format") != FORMAT:
+            return None
+        return Session(**members)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _lasting(claims: Mapping[str, object]) -> dict[str, object]:
+    # The nonce belongs to the login and is what a later ID token is held against (OIDC Core 12.2).
+    return {name: value for name, value in claims.items() if name != "nonce"}

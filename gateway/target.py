@@ -1,0 +1,210 @@
+"""What is asked for: method, scheme, host, client and path, read once, in one form for policy and upstream alike."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, unquote_to_bytes, urlsplit
+
+from gateway.errors import (
+    HOST_INVALID,
+    METHOD_REFUSED,
+    RETURN_URL_REFUSED,
+    TARGET_AMBIGUOUS,
+    TARGET_MALFORMED,
+    GatewayError,
+)
+
+Environ = Mapping[str, Any]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+MAX_TARGET_LENGTH = 8192
+MAX_HOST_LENGTH = 255
+REFUSED_METHODS = frozenset({"CONNECT", "TRACE", "TRACK"})
+
+_METHOD = re.compile(r"[A-Z][A-Z0-9!#$%&'*+.^_`|~-]{0,31}")
+_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_PATH_CHARACTERS = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*")
+_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
+_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_PATH_SAFE = "/!$&'()*+,;=:@-._~"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestTarget:
+    """A request as policy sees it.
+
+    `path` is canonical and still encoded: it is the form that routes match and that the upstream receives.
+    `query` is what came, byte for byte. `client` is the address of the user agent as far as trusted proxies name it.
+    """
+
+    method: str
+    scheme: str
+    host: str
+    client: str
+    peer_trusted: bool
+    path: str
+    query: str
+    encoded_slash: bool
+    navigation: bool
+    fetch_site: str
+    origin: str
+
+    @property
+    def raw(self) -> str:
+        """The origin-form target (RFC 9112 3.2.1)."""
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+    @property
+    def path_without_parameters(self) -> str:
+        """The path as a server reads it that cuts `;parameters` from each segment (RFC 3986 3.3)."""
+        return "/".join(segment.partition(";")[0] for segment in self.path.split("/"))
+
+
+def read_target(environ: Environ, trusted_proxies: Sequence[Network]) -> RequestTarget:
+    """Read a WSGI environ once.
+
+    X-Forwarded-* count only when they come from `trusted_proxies`.
+    Raises `method_refused`, `host_invalid`, `target_malformed` and `target_ambiguous`.
+    """
+    method = str(environ.get("REQUEST_METHOD", ""))
+    if not _METHOD.fullmatch(method) or method in REFUSED_METHODS:
+        raise GatewayError(METHOD_REFUSED, f"method {method[:32]!r}")
+    raw_path, query = _raw_target(environ)
+    path = canonical_path(raw_path)
+    peer_trusted = _is_trusted(str(environ.get("REMOTE_ADDR", "")), trusted_proxies)
+    return RequestTarget(
+        method=method,
+        scheme=_scheme(environ, peer_trusted=peer_trusted),
+        host=_host(environ, peer_trusted=peer_trusted),
+        client=_client(environ, trusted_proxies),
+        peer_trusted=peer_trusted,
+        path=path,
+        query=query,
+        encoded_slash="%2F" in path,
+        navigation=_is_navigation(method, environ),
+        fetch_site=environ.get("HTTP_SEC_FETCH_SITE", ""),
+        origin=environ.get("HTTP_ORIGIN", ""),
+    )
+
+
+def canonical_path(path: str) -> str:
+    """Bring an encoded path into the one form that is matched and forwarded (RFC 3986 6.2.2).
+
+    Percent-encodings of unreserved characters are decoded, the others get upper case. Raises `target_malformed` for
+    what is no path, `target_ambiguous` for what two servers could read differently: dot segments, `//`, backslashes,
+    control characters, `..;`, bytes that are not UTF-8.
+    """
+    if not path.startswith("/") or not _PATH_CHARACTERS.fullmatch(path):
+        raise GatewayError(TARGET_MALFORMED, "the path has characters that no path has")
+    canonical = _ENCODED.sub(_canonical_octet, path)
+    decoded = unquote_to_bytes(canonical)
+    if any(octet < 0x20 or octet in b"\x7f\\" for octet in decoded):
+        raise GatewayError(TARGET_AMBIGUOUS, "the path hides a control character or a backslash")
+    try:
+        text = decoded.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise GatewayError(TARGET_AMBIGUOUS, "the path is not UTF-8") from error
+    # The encoded slash counts as a separator here, so that an upstream that decodes it finds no dot segment either.
+    segments = [segment.partition(";")[0].strip() for segment in text.split("/")]
+    if "//" in canonical or any(segment in (".", "..") for segment in segments):
+        raise GatewayError(TARGET_AMBIGUOUS, "the path has empty or dot segments")
+    return canonical
+
+
+def safe_return_to(url: str, public_url: str) -> str:
+    """Turn a return URL into a path on this site, rebuilt from its parts.
+
+    Takes a path or an absolute URL of `public_url`'s own origin, with query and fragment.
+    Raises `return_url_refused` for everything else (RFC 9700 4.11.1).
+    """
+    if len(url) > MAX_TARGET_LENGTH or not url.isprintable() or not url.isascii() or "\\" in url or " " in url:
+        raise GatewayError(RETURN_URL_REFUSED, "characters that no URL has")
+    try:
+        parts = urlsplit(url)
+        if parts.scheme or parts.netloc:
+            own = urlsplit(public_url)
+            if (parts.scheme, parts.netloc.lower()) != (own.scheme, own.netloc.lower()):
+                raise GatewayError(RETURN_URL_REFUSED, "another origin")
+        path = canonical_path(parts.path or "/")
+    except (ValueError, GatewayError) as error:
+        raise GatewayError(RETURN_URL_REFUSED, str(error)[:200]) from error
+    query = f"?{parts.query}" if parts.query else ""
+    fragment = f"#{parts.fragment}" if parts.fragment else ""
+    return path + query + fragment
+
+
+def _raw_target(environ: Environ) -> tuple[str, str]:
+    decoded_path = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}" or "/"
+    raw = environ.get("RAW_URI") or environ.get("REQUEST_URI")
+    if raw is None:
+        if "%" in decoded_path:  # Decoded once already: what is left may be a second layer.
+            raise GatewayError(TARGET_AMBIGUOUS, "the path is encoded twice")
+        return quote(decoded_path, safe=_PATH_SAFE, encoding="latin-1"), _checked_query(environ)
+    path, _, query = str(raw).partition("?")
+    if len(raw) > MAX_TARGET_LENGTH or not path.startswith("/"):
+        raise GatewayError(TARGET_MALFORMED, "the target is too long or not in origin form")
+    if unquote_to_bytes(path) != decoded_path.encode("latin-1", "replace"):
+        raise GatewayError(TARGET_AMBIGUOUS, "PATH_INFO is not the path of the target")
+    if query != environ.get("QUERY_STRING", ""):
+        raise GatewayError(TARGET_AMBIGUOUS, "QUERY_STRING is not the query of the target")
+    return path, _checked_query(environ)
+
+
+def _checked_query(environ: Environ) -> str:
+    query = str(environ.get("QUERY_STRING", ""))
+    if "#" in query or not query.isascii() or any(character <= " " or character == "\x7f" for character in query):
+        raise GatewayError(TARGET_MALFORMED, "the query has characters that no query has")
+    return query
+
+
+def _canonical_octet(match: re.Match[str]) -> str:
+    octet = int(match[0][1:], 16)
+    return chr(octet) if octet in _UNRESERVED else match[0].upper()
+
+
+def _scheme(environ: Environ, *, peer_trusted: bool) -> str:
+    forwarded = environ.get("HTTP_X_FORWARDED_PROTO", "").strip().lower() if peer_trusted else ""
+    return forwarded if forwarded in ("http", "https") else str(environ.get("wsgi.url_scheme", "http"))
+
+
+def _host(environ: Environ, *, peer_trusted: bool) -> str:
+    forwarded = environ.get("HTTP_X_FORWARDED_HOST", "").strip() if peer_trusted else ""
+    host = str(forwarded or environ.get("HTTP_HOST", ""))
+    if len(host) > MAX_HOST_LENGTH or not _HOST.fullmatch(host):
+        raise GatewayError(HOST_INVALID, f"host {host[:64]!r}")
+    return host.lower()
+
+
+def _client(environ: Environ, trusted_proxies: Sequence[Network]) -> str:
+    # The rightmost address that is not one of our proxies: everything left of it is the client's own word.
+    address = str(environ.get("REMOTE_ADDR", ""))
+    hops = [hop.strip() for hop in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
+    while hops and _is_trusted(address, trusted_proxies):
+        address = hops.pop()
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return ""
+
+
+def _is_trusted(address: str, trusted_proxies: Sequence[Network]) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in trusted_proxies)
+
+
+def _is_navigation(method: str, environ: Environ) -> bool:
+    if method != "GET" or "HTTP_UPGRADE" in environ or "HTTP_X_REQUESTED_WITH" in environ:
+        return False
+    if "prefetch" in environ.get("HTTP_SEC_PURPOSE", ""):
+        return False
+    mode = environ.get("HTTP_SEC_FETCH_MODE")
+    if mode is not None:
+        return bool(mode == "navigate" and environ.get("HTTP_SEC_FETCH_DEST", "document") == "document")
+    return "text/html" in environ.get("HTTP_ACCEPT", "")

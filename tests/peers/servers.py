@@ -1,0 +1,162 @@
+"""Context managers that run real servers as child processes on loopback ports."""
+
+import os
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+LOOPBACK: Final = "127.0.0.1"
+NGINX: Final = "/usr/sbin/nginx"
+POLL_SECONDS: Final = 0.05
+STOP_SECONDS: Final = 5.0
+LOG_TAIL_CHARS: Final = 4000
+
+# For the http block of a configuration given to run_nginx: keeps every file below the temporary prefix.
+NGINX_HTTP_PATHS: Final = """
+    access_log access.log;
+    client_body_temp_path client_body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+"""
+
+
+class ServerStartError(RuntimeError):
+    """A server process ended, or was not ready in time."""
+
+
+def free_port() -> int:
+    """Return a TCP port that nothing on 127.0.0.1 listens on."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def tcp_open(port: int) -> bool:
+    """Return whether something on 127.0.0.1 accepts connections on the port."""
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout=1.0):
+            return True
+    except OSError:
+        return False
+
+
+def stop_process(process: subprocess.Popen[bytes]) -> None:
+    """End one child process: terminate it, wait a bounded time, then kill it."""
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(STOP_SECONDS)
+
+
+def log_tail(log_path: Path) -> str:
+    """Return the end of a log file."""
+    return log_path.read_text(errors="replace")[-LOG_TAIL_CHARS:]
+
+
+def wait_until_ready(
+    process: subprocess.Popen[bytes], *, ready: Callable[[], bool], name: str, log_path: Path, timeout: float
+) -> None:
+    """Wait until the server says it is ready, or raise with the tail of its log."""
+    deadline = time.monotonic() + timeout
+    while True:
+        if process.poll() is not None:
+            raise ServerStartError(f"{name} ended with status {process.returncode}:\n{log_tail(log_path)}")
+        if ready():
+            return
+        if time.monotonic() >= deadline:
+            raise ServerStartError(f"{name} was not ready after {timeout:g} s:\n{log_tail(log_path)}")
+        time.sleep(POLL_SECONDS)
+
+
+@contextmanager
+def run_process(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path,
+    ready: Callable[[], bool],
+    name: str,
+    log_path: Path,
+    timeout: float = 20.0,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run one server, with its output in a log file, from its readiness to the end of the block."""
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            argv, env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+        )
+    try:
+        wait_until_ready(process, ready=ready, name=name, log_path=log_path, timeout=timeout)
+        yield process
+    finally:
+        stop_process(process)
+
+
+def redis_answers(port: int) -> bool:
+    """Return whether a Redis server on 127.0.0.1 answers a ping on the port."""
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout=1.0) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16).startswith(b"+PONG")
+    except OSError:
+        return False
+
+
+@contextmanager
+def run_redis(directory: Path, port: int | None = None) -> Iterator[str]:
+    """Run an empty Redis server that persists nothing, and yield its URL."""
+    number = free_port() if port is None else port
+    argv = ["redis-server", "--port", str(number), "--bind", LOOPBACK, "--save", "", "--appendonly", "no"]
+    with run_process(
+        [*argv, "--dir", str(directory)],
+        env=os.environ,
+        cwd=directory,
+        ready=lambda: redis_answers(number),
+        name="redis-server",
+        log_path=directory / f"redis-{number}.log",
+    ):
+        yield f"redis://{LOOPBACK}:{number}/0"
+
+
+def nginx_listen_ports(conf_text: str) -> list[int]:
+    """Return the TCP ports of the listen directives in an nginx configuration."""
+    return [int(port) for port in re.findall(r"\blisten\s+(?:[^\s;/]*:)?(\d+)[\s;]", conf_text)]
+
+
+def nginx_globals(conf_text: str, directory: Path) -> str:
+    """Return the global directives nginx needs here that the configuration does not set itself."""
+    wanted = {"daemon": "off", "pid": str(directory / "nginx.pid")}
+    if os.geteuid() == 0:
+        wanted["user"] = "root"
+    missing = [name for name in wanted if not re.search(rf"^\s*{name}\s", conf_text, re.MULTILINE)]
+    return " ".join(f"{name} {wanted[name]};" for name in missing)
+
+
+@contextmanager
+def run_nginx(conf_text: str, directory: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run nginx in the foreground with a configuration, until every port it listens on is open and on."""
+    directory = directory.resolve()
+    conf_path = directory / "nginx.conf"
+    conf_path.write_text(conf_text)
+    ports = nginx_listen_ports(conf_text)
+    argv = [NGINX, "-p", f"{directory}/", "-c", str(conf_path), "-e", "stderr"]
+    with run_process(
+        [*argv, "-g", nginx_globals(conf_text, directory)],
+        env=os.environ,
+        cwd=directory,
+        ready=lambda: all(tcp_open(port) for port in ports),
+        name="nginx",
+        log_path=directory / "nginx-process.log",
+    ) as process:
+        yield process

@@ -31,6 +31,7 @@ _PATH_CHARACTERS = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _PATH_SAFE = "/!$&'()*+,;=:@-._~"
+_LITERAL_IN_SEGMENT = frozenset(_PATH_SAFE.encode("ascii")) - frozenset(b"/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,13 +39,15 @@ class RequestTarget:
     """A request as policy sees it.
 
     `path` is canonical and still encoded: it is the form that routes match and that the upstream receives.
-    `query` is what came, byte for byte. `client` is the address of the user agent as far as trusted proxies name it.
+    `query` is what came, byte for byte. `client` is the address of the user agent as far as trusted proxies name
+    it, `forwarded_for` the chain of addresses up to us.
     """
 
     method: str
     scheme: str
     host: str
     client: str
+    forwarded_for: str
     peer_trusted: bool
     path: str
     query: str
@@ -59,9 +62,15 @@ class RequestTarget:
         return f"{self.path}?{self.query}" if self.query else self.path
 
     @property
-    def path_without_parameters(self) -> str:
-        """The path as a server reads it that cuts `;parameters` from each segment (RFC 3986 3.3)."""
-        return "/".join(segment.partition(";")[0] for segment in self.path.split("/"))
+    def other_readings(self) -> tuple[str, ...]:
+        """The path as other servers read it (RFC 3986 2.2, 3.3).
+
+        They decode what need not be encoded, cut `;parameters` from each segment, or both; encoded slashes stay.
+        """
+        if ";" not in self.path and "%" not in self.path:
+            return ()
+        decoded = _ENCODED.sub(_literal_octet, self.path)
+        return decoded, _without_parameters(self.path), _without_parameters(decoded)
 
 
 def read_target(environ: Environ, trusted_proxies: Sequence[Network]) -> RequestTarget:
@@ -81,6 +90,7 @@ def read_target(environ: Environ, trusted_proxies: Sequence[Network]) -> Request
         scheme=_scheme(environ, peer_trusted=peer_trusted),
         host=_host(environ, peer_trusted=peer_trusted),
         client=_client(environ, trusted_proxies),
+        forwarded_for=_forwarded_for(environ, peer_trusted=peer_trusted),
         peer_trusted=peer_trusted,
         path=path,
         query=query,
@@ -96,7 +106,7 @@ def canonical_path(path: str) -> str:
 
     Percent-encodings of unreserved characters are decoded, the others get upper case. Raises `target_malformed` for
     what is no path, `target_ambiguous` for what two servers could read differently: dot segments, `//`, backslashes,
-    control characters, `..;`, bytes that are not UTF-8.
+    control characters, `..;`, `/;/`, bytes that are not UTF-8.
     """
     if not path.startswith("/") or not _PATH_CHARACTERS.fullmatch(path):
         raise GatewayError(TARGET_MALFORMED, "the path has characters that no path has")
@@ -110,9 +120,15 @@ def canonical_path(path: str) -> str:
         raise GatewayError(TARGET_AMBIGUOUS, "the path is not UTF-8") from error
     # The encoded slash counts as a separator here, so that an upstream that decodes it finds no dot segment either.
     segments = [segment.partition(";")[0].strip() for segment in text.split("/")]
-    if "//" in canonical or any(segment in (".", "..") for segment in segments):
+    hollow = any(segment.startswith(";") for segment in text.split("/"))  # Empty for a server that cuts parameters.
+    if hollow or "//" in canonical or any(segment in (".", "..") for segment in segments):
         raise GatewayError(TARGET_AMBIGUOUS, "the path has empty or dot segments")
     return canonical
+
+
+def canonical_encoding(path: str) -> str:
+    """Write a configured path as `canonical_path` would: non-ASCII encoded as UTF-8, escapes in their one form."""
+    return _ENCODED.sub(_canonical_octet, quote(path, safe=_PATH_SAFE + "%"))
 
 
 def safe_return_to(url: str, public_url: str) -> str:
@@ -123,6 +139,8 @@ def safe_return_to(url: str, public_url: str) -> str:
     """
     if len(url) > MAX_TARGET_LENGTH or not url.isprintable() or not url.isascii() or "\\" in url or " " in url:
         raise GatewayError(RETURN_URL_REFUSED, "characters that no URL has")
+    if url.startswith("//"):  # Browsers read a host in `///host` too, where a strict parser sees a path.
+        raise GatewayError(RETURN_URL_REFUSED, "no scheme, but a host")
     try:
         parts = urlsplit(url)
         if parts.scheme or parts.netloc:
@@ -166,6 +184,15 @@ def _canonical_octet(match: re.Match[str]) -> str:
     return chr(octet) if octet in _UNRESERVED else match[0].upper()
 
 
+def _literal_octet(match: re.Match[str]) -> str:
+    octet = int(match[0][1:], 16)
+    return chr(octet) if octet in _LITERAL_IN_SEGMENT else match[0]
+
+
+def _without_parameters(path: str) -> str:
+    return "/".join(segment.partition(";")[0] for segment in path.split("/"))
+
+
 def _scheme(environ: Environ, *, peer_trusted: bool) -> str:
     forwarded = environ.get("HTTP_X_FORWARDED_PROTO", "").strip().lower() if peer_trusted else ""
     return forwarded if forwarded in ("http", "https") else str(environ.get("wsgi.url_scheme", "http"))
@@ -189,6 +216,12 @@ def _client(environ: Environ, trusted_proxies: Sequence[Network]) -> str:
         return str(ipaddress.ip_address(address))
     except ValueError:
         return ""
+
+
+def _forwarded_for(environ: Environ, *, peer_trusted: bool) -> str:
+    peer = str(environ.get("REMOTE_ADDR", ""))
+    earlier = environ.get("HTTP_X_FORWARDED_FOR", "").strip() if peer_trusted else ""
+    return f"{earlier}, {peer}" if earlier else peer
 
 
 def _is_trusted(address: str, trusted_proxies: Sequence[Network]) -> bool:

@@ -1,0 +1,204 @@
+"""The configuration, checked as a whole and turned into one frozen `Settings`."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from gateway.config_model import Document, ProviderModel, RouteModel, StoreModel
+from gateway.config_sources import ConfigurationError, Sources, overlay, read_sources
+from gateway.cookies import CookiePolicy
+from gateway.headers import HeaderRules, header_rules
+from gateway.oidc.metadata import Client
+from gateway.policy import Access, Requirement, Route, Token, claim_word, compile_pattern
+from gateway.sealing import KeyRing
+from gateway.session import Lifetimes
+from gateway.target import Network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderSettings:
+    """The provider and what we ask of it; `timeout` is in seconds."""
+
+    issuer: str
+    metadata: Mapping[str, object]
+    verify_tls: bool | str
+    timeout: int
+    userinfo: bool
+    max_age: int | None
+    parameters: Mapping[str, str]
+    start_parameters: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    """Where sessions are kept."""
+
+    type: str
+    path: str
+    url: str = field(repr=False)
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamSettings:
+    """How upstreams are connected to; times in seconds."""
+
+    connect_timeout: int
+    read_timeout: int
+    verify_tls: bool | str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that the gateway is told, read once at the start."""
+
+    public_url: str
+    prefix: str
+    callback_path: str
+    post_logout_path: str
+    keep_fragment: bool
+    client: Client
+    provider: ProviderSettings
+    cookies: CookiePolicy
+    ring: KeyRing
+    lifetimes: Lifetimes
+    store: StoreSettings
+    routes: tuple[Route, ...]
+    default_route: Route
+    rules: HeaderRules
+    upstream: UpstreamSettings
+    trusted_proxies: tuple[Network, ...]
+    forward_uri_header: str
+    forward_method_header: str
+    log_level: str
+
+    @property
+    def upstream_urls(self) -> tuple[str, ...]:
+        """All upstreams that a route names, each once."""
+        return tuple(dict.fromkeys(route.upstream for route in (*self.routes, self.default_route) if route.upstream))
+
+
+def load_settings(path: str | None, environ: Mapping[str, str]) -> Settings:
+    """Read the configuration from file, secrets and environment; raises `ConfigurationError`."""
+    return _settings(_validated(read_sources(path, environ)))
+
+
+def parse_settings(document: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
+    """Read the configuration from a mapping, secrets and environment; raises `ConfigurationError`."""
+    return _settings(_validated(overlay(document, environ)))
+
+
+def _validated(sources: Sources) -> Document:
+    # Empty sections instead of missing ones, so that the keys missing in them are named one by one.
+    document = {"provider": {}, "session": {}, **sources.document}
+    try:
+        return Document.model_validate(document)
+    except ValidationError as error:
+        problems = [_problem(item["loc"], item["msg"], item["type"], sources) for item in error.errors()]
+        raise ConfigurationError(problems) from None
+
+
+def _problem(location: tuple[int | str, ...], message: str, kind: str, sources: Sources) -> str:
+    path = ".".join(str(part) for part in location)
+    origin = sources.origins.get(path)
+    where = f"{path} (from {origin})" if origin else path or "config"
+    words = {"missing": "is missing", "extra_forbidden": "is not a key that the gateway knows"}
+    return f"{where}: {words.get(kind, message.removeprefix('Value error, '))}"
+
+
+def _settings(document: Document) -> Settings:
+    callback_path = document.callback_path or f"{document.prefix}/callback"
+    post_logout_path = document.post_logout_path or f"{document.prefix}/signed_out"
+    ring = KeyRing.of([secret.get_secret_value() for secret in document.session.secret])
+    scheme = urlsplit(document.public_url).scheme
+    cookies = CookiePolicy(name=document.session.cookie_name, secure=scheme == "https", ring=ring)
+    routes = tuple(_route(route, document.upstream or "") for route in document.routes)
+    default_route = _route(RouteModel(path="/**"), document.upstream or "")
+    return Settings(
+        public_url=document.public_url,
+        prefix=document.prefix,
+        callback_path=callback_path,
+        post_logout_path=post_logout_path,
+        keep_fragment=document.keep_fragment,
+        client=_client(document.provider, document.public_url, callback_path, post_logout_path),
+        provider=_provider(document.provider),
+        cookies=cookies,
+        ring=ring,
+        lifetimes=Lifetimes(
+            idle=document.session.idle_timeout,
+            absolute=document.session.lifetime,
+            refresh_leeway=document.session.refresh_leeway,
+        ),
+        store=_store(document.session.store),
+        routes=routes,
+        default_route=default_route,
+        rules=header_rules(cookies, scheme, (*routes, default_route)),
+        upstream=UpstreamSettings(
+            connect_timeout=document.upstream_connection.connect_timeout,
+            read_timeout=document.upstream_connection.read_timeout,
+            verify_tls=document.upstream_connection.verify_tls,
+        ),
+        trusted_proxies=tuple(ipaddress.ip_network(network) for network in document.trusted_proxies),
+        forward_uri_header=document.forward_auth.uri_header,
+        forward_method_header=document.forward_auth.method_header,
+        log_level=document.log_level,
+    )
+
+
+def _client(model: ProviderModel, public_url: str, callback_path: str, post_logout_path: str) -> Client:
+    return Client(
+        client_id=model.client_id,
+        client_secret=model.client_secret.get_secret_value(),
+        token_endpoint_auth_method=model.token_endpoint_auth_method,
+        redirect_uri=public_url + callback_path,
+        post_logout_redirect_uri=public_url + post_logout_path,
+        scope=model.scope,
+        id_token_algorithms=tuple(model.id_token_signed_response_alg),
+        leeway=model.clock_leeway,
+    )
+
+
+def _provider(model: ProviderModel) -> ProviderSettings:
+    asked = model.authorization
+    named = {"acr_values": asked.acr_values, "prompt": asked.prompt, "ui_locales": asked.ui_locales}
+    return ProviderSettings(
+        issuer=model.issuer,
+        metadata=dict(model.metadata),
+        verify_tls=model.verify_tls,
+        timeout=model.timeout,
+        userinfo=model.userinfo,
+        max_age=asked.max_age,
+        parameters={**asked.extra, **{name: value for name, value in named.items() if value is not None}},
+        start_parameters=frozenset(model.start_parameters),
+    )
+
+
+def _store(model: StoreModel) -> StoreSettings:
+    url = "" if model.url is None else model.url.get_secret_value()
+    return StoreSettings(type=model.type, path=model.path, url=url, prefix=model.prefix)
+
+
+def _route(model: RouteModel, default_upstream: str) -> Route:
+    upstream = model.upstream if model.upstream is not None else default_upstream
+    claims = {name: frozenset(claim_word(value) for value in values) for name, values in model.require.claims.items()}
+    token = Token(model.token) if model.token else Token.ACCESS_TOKEN if upstream else Token.NONE
+    return Route(
+        path=model.path,
+        pattern=compile_pattern(model.path),
+        methods=frozenset(model.methods),
+        access=Access(model.access),
+        requirement=Requirement(scope=frozenset(model.require.scope), claims=claims),
+        redirect_to_login=model.login == "redirect",
+        allow_encoded_slash=model.allow_encoded_slash,
+        upstream=upstream,
+        strip_prefix=model.strip_prefix or "",
+        preserve_host=model.preserve_host,
+        token=token,
+        identity_headers=bool(upstream) if model.identity_headers is None else model.identity_headers,
+        request_headers=dict(model.request_headers),
+    )

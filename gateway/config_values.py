@@ -1,0 +1,176 @@
+"""The kinds of values in the configuration: durations, URLs, paths, lists; each says what would be right."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from typing import Annotated, TypeVar
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+
+from gateway.errors import GatewayError
+from gateway.oidc.metadata import is_protected_url
+from gateway.target import canonical_path
+
+MIN_SECRET_LENGTH = 32
+
+_DURATION = re.compile(r"(\d{1,9})\s*(s|m|h|d)?")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_COOKIE_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_NOT_INJECTED = frozenset({"host", "connection", "content-length", "transfer-encoding", "cookie", "upgrade", "te"})
+
+T = TypeVar("T")
+
+
+def _duration(value: object) -> object:
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match:
+        return int(match[1]) * _UNITS[match[2] or "s"]
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError("write a number with s, m, h or d: 30m")  # noqa: TRY004 - pydantic collects ValueErrors.
+    return value
+
+
+def _listed(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return _from_json(value)
+    return [item.strip() for item in value.split(",") if item.strip()]
+
+
+def _from_json(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError("is not JSON") from error
+
+
+def _origin(value: str) -> str:
+    parts = _split(value)
+    if not is_protected_url(value):
+        raise ValueError("must be an https URL (http only on localhost): https://app.example.com")
+    if parts.path not in ("", "/") or "?" in value:
+        raise ValueError("must be an origin, without a path: https://app.example.com")
+    return value.rstrip("/").lower()
+
+
+def _protected_url(value: str) -> str:
+    if not is_protected_url(value):
+        raise ValueError("must be an https URL (http only on localhost)")
+    return value
+
+
+def _upstream_url(value: str) -> str:
+    parts = _split(value)
+    if value and (parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc):
+        raise ValueError("must be an http or https URL: http://127.0.0.1:3000")
+    if "?" in value or "#" in value or not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("must not have a query, a fragment or spaces")
+    return value.rstrip("/")
+
+
+def _split(value: str) -> SplitResult:
+    try:
+        parts = urlsplit(value)
+        _ = parts.port  # Raises for a port that is none.
+    except ValueError as error:
+        raise ValueError("is not a URL") from error
+    return parts
+
+
+def _own_path(value: str) -> str:
+    try:
+        canonical = canonical_path(value)
+    except GatewayError as error:
+        raise ValueError("must be a path such as /oauth2") from error
+    if canonical != value or value.endswith("/") or "*" in value:
+        raise ValueError("must be a path without wildcards and without a slash at its end: /oauth2")
+    return value
+
+
+def _pattern(value: str) -> str:
+    literal = value.removesuffix("/**")
+    try:
+        canonical = canonical_path(literal or "/")
+    except GatewayError as error:
+        raise ValueError("must be a path such as /api/**, without `.`, `..` or `//`") from error
+    if "**" in literal:
+        raise ValueError("** may only stand at the end, after a slash: /api/**")
+    if canonical != (literal or "/"):
+        raise ValueError(f"must be written in its canonical form: {canonical}")
+    return value
+
+
+def _method(value: str) -> str:
+    if not _TOKEN.fullmatch(value) or value != value.upper():
+        raise ValueError("must be an HTTP method in upper case: GET")
+    return value
+
+
+def _header_name(value: str) -> str:
+    if not _TOKEN.fullmatch(value):
+        raise ValueError("must be a header name: X-Api-Key")
+    if value.lower() in _NOT_INJECTED:
+        raise ValueError("must not be a header that frames the message or names the host")
+    return value
+
+
+def _field_text(value: str) -> str:
+    if not value.isascii() or not value.isprintable():
+        raise ValueError("must be printable ASCII")
+    return value
+
+
+def _cookie_name(value: str) -> str:
+    if not _COOKIE_NAME.fullmatch(value):
+        raise ValueError("must be letters, digits, - and _, at most 40: gateway")
+    return value
+
+
+def _network(value: str) -> str:
+    try:
+        ipaddress.ip_network(value)
+    except ValueError as error:
+        raise ValueError("must be an address or a network: 10.0.0.0/8") from error
+    return value
+
+
+def _ring_secret(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < MIN_SECRET_LENGTH:
+        raise ValueError(f"must have at least {MIN_SECRET_LENGTH} characters; `gateway keys new` makes one")
+    return value
+
+
+def _verification(value: object) -> object:
+    words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+    return words.get(value.strip().lower(), value) if isinstance(value, str) else value
+
+
+def _one_or_more(value: object) -> object:
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        return _from_json(value)
+    return value if isinstance(value, list) else [value]
+
+
+Duration = Annotated[int, BeforeValidator(_duration), Field(ge=0, le=366 * 86400)]
+Origin = Annotated[str, AfterValidator(_origin)]
+ProtectedURL = Annotated[str, AfterValidator(_protected_url)]
+UpstreamURL = Annotated[str, AfterValidator(_upstream_url)]
+OwnPath = Annotated[str, AfterValidator(_own_path)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Method = Annotated[str, AfterValidator(_method)]
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+FieldText = Annotated[str, AfterValidator(_field_text)]
+CookieName = Annotated[str, AfterValidator(_cookie_name)]
+Network = Annotated[str, AfterValidator(_network)]
+RingSecret = Annotated[SecretStr, AfterValidator(_ring_secret)]
+Verification = Annotated[bool | str, BeforeValidator(_verification)]
+Listed = Annotated[list[T], BeforeValidator(_listed)]
+OneOrMore = Annotated[list[T], BeforeValidator(_one_or_more)]
+Mapped = Annotated[dict[str, T], BeforeValidator(_from_json)]

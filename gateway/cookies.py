@@ -1,0 +1,197 @@
+"""Our cookies: an opaque session handle, one sealed transaction for each login, and two short-lived notes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from gateway.oidc.authorization import Entropy, Transaction
+from gateway.oidc.messages import base64url, same_text
+from gateway.sealing import KeyRing, seal, unseal
+
+HANDLE_BYTES = 32
+MAX_HANDLES = 4
+"""How many cookies of the session's name are tried: a sibling host can only ever add more of them."""
+
+MAX_TRANSACTIONS = 5
+MAX_TRANSACTION_BYTES = 4096
+"""What all transaction cookies may weigh together: servers refuse a `Cookie` field of 8 KiB."""
+
+TRANSACTION_SECONDS = 900
+RETRY_SECONDS = 60
+LOGOUT_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CookiePolicy:
+    """How our cookies are named and sealed; `secure` when the public URL is https."""
+
+    name: str
+    secure: bool
+    ring: KeyRing
+
+    @property
+    def session(self) -> str:
+        """The session cookie's name; `__Host-` keeps other hosts from setting it (RFC 6265bis 4.1.3.2)."""
+        return f"__Host-{self.name}" if self.secure else self.name
+
+    @property
+    def retry(self) -> str:
+        """The name of the note that a login was begun anew once already."""
+        return f"{self.session}-retry"
+
+    @property
+    def logout(self) -> str:
+        """The name of the note of a logout that is under way at the provider."""
+        return f"{self.session}-logout"
+
+    def transaction(self, state: str) -> str:
+        """Name the cookie of the login with that state."""
+        return f"{self._transactions}{hashlib.sha256(state.encode('utf-8')).hexdigest()[:16]}"
+
+    @property
+    def _transactions(self) -> str:
+        return f"{self.session}-tx-"
+
+    def is_own(self, name: str) -> bool:
+        """Tell whether a cookie of that name is one of ours, whatever its prefix and case."""
+        bare = name.strip().lower().removeprefix("__host-").removeprefix("__secure-")
+        own = self.name.lower()
+        return bare in (own, f"{own}-retry", f"{own}-logout") or bare.startswith(f"{own}-tx-")
+
+    def is_transaction(self, name: str) -> bool:
+        """Tell whether a cookie of that name is a login's."""
+        return name.startswith(self._transactions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogoutNote:
+    """A logout under way at the provider: the state to expect back, and where to go then."""
+
+    state: str
+    return_to: str
+
+
+def read_cookies(header: str) -> list[tuple[str, str]]:
+    """Split a `Cookie` field into names and values, in order, doubles kept."""
+    pairs = (part.partition("=") for part in header.split(";"))
+    return [(name.strip(), value.strip()) for name, mark, value in pairs if mark]
+
+
+def without_own(policy: CookiePolicy, header: str) -> str:
+    """Cut our cookies out of a `Cookie` field and leave the others as they came."""
+    kept = [part.strip() for part in header.split(";") if not policy.is_own(part.partition("=")[0])]
+    return "; ".join(part for part in kept if part)
+
+
+def is_own_set_cookie(policy: CookiePolicy, line: str) -> bool:
+    """Tell whether a `Set-Cookie` line of an inner app would overwrite one of our cookies."""
+    return policy.is_own(line.partition(";")[0].partition("=")[0])
+
+
+def session_handles(policy: CookiePolicy, header: str) -> list[bytes]:
+    """Read the session handles of a request; what is not one is passed over."""
+    values = [value for name, value in read_cookies(header) if name == policy.session]
+    handles = (_decoded(value) for value in values[:MAX_HANDLES])
+    return [handle for handle in handles if handle is not None and len(handle) == HANDLE_BYTES]
+
+
+def session_cookie(policy: CookiePolicy, handle: bytes) -> str:
+    """Make the `Set-Cookie` of a session; it ends with the browser, and the server ends it earlier."""
+    return _set_cookie(policy, policy.session, base64url(handle))
+
+
+def deletion(policy: CookiePolicy, name: str) -> str:
+    """Make the `Set-Cookie` that deletes a cookie, with the attributes that it was set with."""
+    return _set_cookie(policy, name, "", max_age=0)
+
+
+def note(policy: CookiePolicy, name: str, *, max_age: int) -> str:
+    """Make the `Set-Cookie` of a mark that says nothing but that it is there."""
+    return _set_cookie(policy, name, "1", max_age=max_age)
+
+
+def begin_transaction(policy: CookiePolicy, transaction: Transaction, header: str, entropy: Entropy) -> list[str]:
+    """Make the `Set-Cookie`s of a new login: its own, and the deletion of the oldest where there are too many."""
+    name = policy.transaction(transaction.state)
+    value = _sealed(policy, "transaction", asdict(transaction), entropy)
+    earlier = [pair for pair in read_cookies(header) if policy.is_transaction(pair[0])]
+    by_age = sorted(earlier, key=lambda pair: _begun_at(policy, pair[1]), reverse=True)
+    room, lines = MAX_TRANSACTION_BYTES - len(value), [_set_cookie(policy, name, value, max_age=TRANSACTION_SECONDS)]
+    for number, (other, found) in enumerate(by_age, start=1):
+        room -= len(found)
+        if room < 0 or number >= MAX_TRANSACTIONS or _begun_at(policy, found) == 0:
+            lines.append(deletion(policy, other))
+    return lines
+
+
+def find_transaction(policy: CookiePolicy, header: str, state: str) -> Transaction | None:
+    """Find the login that this browser began with that state; only its own cookie can prove it."""
+    name = policy.transaction(state)
+    for other, value in read_cookies(header):
+        transaction = _transaction(policy, value) if other == name else None
+        if transaction is not None and same_text(transaction.state, state):
+            return transaction
+    return None
+
+
+def begin_logout(policy: CookiePolicy, logout: LogoutNote, entropy: Entropy) -> str:
+    """Make the `Set-Cookie` that remembers a logout until the provider sends the browser back."""
+    value = _sealed(policy, "logout", asdict(logout), entropy)
+    return _set_cookie(policy, policy.logout, value, max_age=LOGOUT_SECONDS)
+
+
+def find_logout(policy: CookiePolicy, header: str, state: str) -> LogoutNote | None:
+    """Find the logout that this browser began with that state."""
+    for name, value in read_cookies(header):
+        members = _opened(policy, "logout", value) if name == policy.logout else None
+        if members is not None and same_text(str(members.get("state")), state):
+            return LogoutNote(state=state, return_to=str(members.get("return_to", "")))
+    return None
+
+
+def has_cookie(header: str, name: str) -> bool:
+    """Tell whether a request carries a cookie of that name."""
+    return any(other == name for other, _ in read_cookies(header))
+
+
+def _set_cookie(policy: CookiePolicy, name: str, value: str, *, max_age: int | None = None) -> str:
+    lifetime = "" if max_age is None else f"; Max-Age={max_age}"
+    secure = "; Secure" if policy.secure else ""
+    return f"{name}={value}{lifetime}; Path=/; HttpOnly; SameSite=Lax{secure}"
+
+
+def _sealed(policy: CookiePolicy, purpose: str, members: Mapping[str, object], entropy: Entropy) -> str:
+    text = json.dumps(members, separators=(",", ":")).encode("utf-8")
+    return base64url(seal(policy.ring, purpose, text, entropy=entropy))
+
+
+def _opened(policy: CookiePolicy, purpose: str, value: str) -> dict[str, object] | None:
+    sealed = _decoded(value)
+    text = None if sealed is None else unseal(policy.ring, purpose, sealed)
+    members = None if text is None else json.loads(text)
+    return members if isinstance(members, dict) else None
+
+
+def _transaction(policy: CookiePolicy, value: str) -> Transaction | None:
+    members = _opened(policy, "transaction", value)
+    try:
+        return None if members is None else Transaction(**members)  # type: ignore[arg-type]
+    except TypeError:  # Sealed by a release that knew other members.
+        return None
+
+
+def _begun_at(policy: CookiePolicy, value: str) -> int:
+    transaction = _transaction(policy, value)
+    return 0 if transaction is None else transaction.created_at
+
+
+def _decoded(value: str) -> bytes | None:
+    try:
+        return base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return None

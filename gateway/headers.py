@@ -1,0 +1,159 @@
+"""What the inner app receives: hop-by-hop fields out, spoofed identity out, our cookies out, then ours in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from gateway.cookies import CookiePolicy, is_own_set_cookie, without_own
+from gateway.policy import Route, Token
+from gateway.session import Session
+from gateway.target import RequestTarget
+
+Headers = list[tuple[str, str]]
+"""Field names in lower case with their values, in order."""
+
+# A client may not use `Connection` to take away what the request means.
+_NOT_DROPPED = frozenset(
+    {"authorization", "content-length", "content-type", "cookie", "host", "origin", "transfer-encoding", "upgrade"}
+)
+
+_IDENTITY = frozenset({"authorization", "forwarded", "proxy", "proxy-authorization", "x-real-ip", "x-rewrite-url"})
+_IDENTITY_PREFIXES = (
+    "x-forwarded-", "x-auth-request-", "x-gateway-", "x-original-", "x-remote-", "x-authenticated-", "x-webauth-",
+    "remote-",
+)  # fmt: skip
+METHOD_OVERRIDES = frozenset({"x-http-method", "x-http-method-override", "x-method-override"})
+
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.:/-]*)\}")
+_SAFE_IN_VALUES = "".join(chr(octet) for octet in range(0x20, 0x7F) if chr(octet) != "%")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderRules:
+    """What holds for every request: our cookies, the browser's scheme, and the names that are never the client's."""
+
+    cookies: CookiePolicy
+    public_scheme: str
+    reserved: frozenset[str]
+
+    def is_reserved(self, name: str) -> bool:
+        """Tell whether a field of that name is ours to set, also when written with `_` or in another case."""
+        folded = name.lower().replace("_", "-")
+        return folded in self.reserved or folded.startswith(_IDENTITY_PREFIXES)
+
+
+def header_rules(cookies: CookiePolicy, public_scheme: str, routes: Iterable[Route]) -> HeaderRules:
+    """Collect the names that no client may send: the fixed ones and all that any route injects.
+
+    Where a rule is about methods, the fields that change the method for some frameworks are among them.
+    """
+    listed = list(routes)
+    injected = {name.lower().replace("_", "-") for route in listed for name in route.request_headers}
+    overrides = METHOD_OVERRIDES if any(route.methods for route in listed) else frozenset()
+    return HeaderRules(cookies=cookies, public_scheme=public_scheme, reserved=_IDENTITY | injected | overrides)
+
+
+def inner_headers(
+    headers: Headers, target: RequestTarget, route: Route, session: Session | None, rules: HeaderRules
+) -> Headers:
+    """Turn what the client sent into what the inner app receives; the order of the steps is the protection.
+
+    Fields named in `Connection` go first, so that a client cannot have ours removed; reserved names go second, so
+    that no client can set them; ours are added last.
+    """
+    kept = [pair for pair in _without_connection_fields(headers) if not rules.is_reserved(pair[0])]
+    kept = [pair for pair in kept if pair[0] != "cookie"]
+    cookie = without_own(rules.cookies, "; ".join(value for name, value in headers if name == "cookie"))
+    injected = forwarded_headers(target, route, rules) + route_headers(route, session)
+    return kept + ([("cookie", cookie)] if cookie else []) + injected
+
+
+def forwarded_headers(target: RequestTarget, route: Route, rules: HeaderRules) -> Headers:
+    """Say where the request came from (RFC 7239 and its predecessors)."""
+    node = f'"[{target.client}]"' if ":" in target.client else target.client or "unknown"
+    headers = [
+        ("x-forwarded-for", target.forwarded_for),
+        ("x-forwarded-proto", rules.public_scheme),
+        ("x-forwarded-host", target.host),
+        ("forwarded", f'for={node};host="{target.host}";proto={rules.public_scheme}'),
+    ]
+    return [*headers, ("x-forwarded-prefix", route.strip_prefix)] if route.strip_prefix else headers
+
+
+def route_headers(route: Route, session: Session | None) -> Headers:
+    """Make the fields that a route injects: the token, who the user is, and the configured ones."""
+    headers: Headers = []
+    token = None if session is None else _token(route, session)
+    if token is not None:
+        headers.append(("authorization", f"Bearer {token}"))
+    if session is not None and route.identity_headers:
+        headers.extend((f"x-forwarded-{name}", value) for name, value in identity(session))
+    for name, template in route.request_headers.items():
+        value = fill_template(template, session)
+        if value is not None:
+            headers.append((name.lower(), value))
+    return headers
+
+
+def identity(session: Session) -> Headers:
+    """Name the user in the words that upstreams know; an absent claim gives no field."""
+    groups = session.claims.get("groups")
+    members = groups if isinstance(groups, list) else [groups]
+    texts = {
+        "user": session.subject,
+        "email": session.claims.get("email"),
+        "preferred-username": session.claims.get("preferred_username"),
+    }
+    named = [(name, field_value(text)) for name, text in texts.items() if isinstance(text, str) and text]
+    joined = ",".join(
+        field_value(member).replace(",", "%2C") for member in members if isinstance(member, str) and member
+    )
+    return [*named, ("groups", joined)] if joined else named
+
+
+def fill_template(template: str, session: Session | None) -> str | None:
+    """Fill `{claim}` placeholders; None when one of them cannot be filled, so that no half-empty field goes out."""
+    claims: Mapping[str, object] = {} if session is None else {**session.claims, "sub": session.subject}
+    parts = _PLACEHOLDER.split(template)
+    for index in range(1, len(parts), 2):
+        value = claims.get(parts[index])
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            return None
+        parts[index] = field_value(str(value))
+    return "".join(parts)
+
+
+def field_value(text: str) -> str:
+    """Write a claim as a field value: percent-encoded UTF-8 for `%`, control characters and all that is not ASCII.
+
+    The encoding is one-to-one, so that no two users look alike to an upstream; outer spaces, which a recipient would
+    cut (RFC 9110 5.5), are encoded too.
+    """
+    encoded = quote(text, safe=_SAFE_IN_VALUES, errors="surrogatepass")
+    inner = encoded.strip(" ")
+    if len(inner) == len(encoded):
+        return encoded
+    leading = len(encoded) - len(encoded.lstrip(" "))
+    trailing = len(encoded) - leading - len(inner)
+    return "%20" * leading + inner + "%20" * trailing
+
+
+def response_headers(headers: Headers, cookies: CookiePolicy) -> Headers:
+    """Pass on an inner app's response fields but for a `Set-Cookie` of one of our cookies."""
+    return [pair for pair in headers if not (pair[0].lower() == "set-cookie" and is_own_set_cookie(cookies, pair[1]))]
+
+
+def _without_connection_fields(headers: Headers) -> Headers:
+    values = ",".join(value for name, value in headers if name == "connection")
+    named = {token.strip().lower() for token in values.split(",")} - _NOT_DROPPED
+    folded = {token.replace("_", "-") for token in named if token}
+    return [pair for pair in headers if pair[0].replace("_", "-") not in folded or pair[0] in ("connection", "upgrade")]
+
+
+def _token(route: Route, session: Session) -> str | None:
+    if route.token is Token.ACCESS_TOKEN:
+        return session.access_token
+    return session.id_token if route.token is Token.ID_TOKEN else None

@@ -1,7 +1,7 @@
 """Context managers that run real servers as child processes on loopback ports."""
 
 import os
-import re
+import shutil
 import socket
 import subprocess
 import time
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 LOOPBACK: Final = "127.0.0.1"
-NGINX: Final = "/usr/sbin/nginx"
+SYSTEM_DIRECTORIES: Final = "/usr/local/sbin:/usr/sbin:/sbin"
 POLL_SECONDS: Final = 0.05
 STOP_SECONDS: Final = 5.0
 LOG_TAIL_CHARS: Final = 4000
@@ -31,21 +31,32 @@ class ServerStartError(RuntimeError):
     """A server process ended, or was not ready in time."""
 
 
+def find_redis() -> str | None:
+    """Return the redis-server executable, or None."""
+    return shutil.which("redis-server")
+
+
+def find_nginx() -> str | None:
+    """Return the nginx executable, which is often outside the PATH of ordinary users, or None."""
+    return shutil.which("nginx", path=os.pathsep.join((os.environ.get("PATH", os.defpath), SYSTEM_DIRECTORIES)))
+
+
+def find_missing_redis() -> str | None:
+    """Return what is missing to run Redis and how to install it, or None."""
+    return None if find_redis() else "redis-server is missing: apt-get install redis-server"
+
+
+def find_missing_nginx() -> str | None:
+    """Return what is missing to run nginx and how to install it, or None."""
+    return None if find_nginx() else "nginx is missing: apt-get install nginx"
+
+
 def free_port() -> int:
     """Return a TCP port that nothing on 127.0.0.1 listens on."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def tcp_open(port: int) -> bool:
-    """Return whether something on 127.0.0.1 accepts connections on the port."""
-    try:
-        with socket.create_connection((LOOPBACK, port), timeout=1.0):
-            return True
-    except OSError:
-        return False
 
 
 def stop_process(process: subprocess.Popen[bytes]) -> None:
@@ -117,7 +128,17 @@ def redis_answers(port: int) -> bool:
 def run_redis(directory: Path, port: int | None = None) -> Iterator[str]:
     """Run an empty Redis server that persists nothing, and yield its URL."""
     number = free_port() if port is None else port
-    argv = ["redis-server", "--port", str(number), "--bind", LOOPBACK, "--save", "", "--appendonly", "no"]
+    argv = [
+        find_redis() or "redis-server",
+        "--port",
+        str(number),
+        "--bind",
+        LOOPBACK,
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+    ]
     with run_process(
         [*argv, "--dir", str(directory)],
         env=os.environ,
@@ -129,33 +150,26 @@ def run_redis(directory: Path, port: int | None = None) -> Iterator[str]:
         yield f"redis://{LOOPBACK}:{number}/0"
 
 
-def nginx_listen_ports(conf_text: str) -> list[int]:
-    """Return the TCP ports of the listen directives in an nginx configuration."""
-    return [int(port) for port in re.findall(r"\blisten\s+(?:[^\s;/]*:)?(\d+)[\s;]", conf_text)]
-
-
-def nginx_globals(conf_text: str, directory: Path) -> str:
-    """Return the global directives nginx needs here that the configuration does not set itself."""
-    wanted = {"daemon": "off", "pid": str(directory / "nginx.pid")}
-    if os.geteuid() == 0:
-        wanted["user"] = "root"
-    missing = [name for name in wanted if not re.search(rf"^\s*{name}\s", conf_text, re.MULTILINE)]
-    return " ".join(f"{name} {wanted[name]};" for name in missing)
+def nginx_globals(pid_path: Path) -> str:
+    """Return the global directives that keep nginx in the foreground and in the test's directory."""
+    user = "user root; " if os.geteuid() == 0 else ""  # Workers of root would become nobody, who may not write there.
+    return f"{user}daemon off; pid {pid_path};"
 
 
 @contextmanager
 def run_nginx(conf_text: str, directory: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run nginx in the foreground with a configuration, until every port it listens on is open and on."""
+    """Run nginx with a configuration, which sets neither daemon nor pid nor user, to the end of the block."""
     directory = directory.resolve()
     conf_path = directory / "nginx.conf"
     conf_path.write_text(conf_text)
-    ports = nginx_listen_ports(conf_text)
-    argv = [NGINX, "-p", f"{directory}/", "-c", str(conf_path), "-e", "stderr"]
+    pid_path = directory / "nginx.pid"
+    pid_path.unlink(missing_ok=True)
+    argv = [find_nginx() or "nginx", "-p", f"{directory}/", "-c", str(conf_path), "-e", "stderr"]
     with run_process(
-        [*argv, "-g", nginx_globals(conf_text, directory)],
+        [*argv, "-g", nginx_globals(pid_path)],
         env=os.environ,
         cwd=directory,
-        ready=lambda: all(tcp_open(port) for port in ports),
+        ready=pid_path.exists,  # nginx writes it once it listens on every port.
         name="nginx",
         log_path=directory / "nginx-process.log",
     ) as process:

@@ -1,0 +1,230 @@
+"""Signing in, staying signed in, signing out: verbs on plain values, without a request or a response in sight."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from gateway.backends.base import LockBusy
+from gateway.cookies import TRANSACTION_SECONDS
+from gateway.errors import (
+    SESSION_BUSY,
+    SESSION_TOKEN_EXPIRED,
+    TRANSACTION_EXPIRED,
+    TRANSACTION_REPEATED,
+    GatewayError,
+    InvalidGrant,
+    ProviderUnavailable,
+)
+from gateway.oidc.authorization import Entropy, Transaction, check_authorization_response, new_transaction
+from gateway.oidc.messages import base64url
+from gateway.provider import Login, Provider
+from gateway.session import Lifetimes, Session, new_session
+from gateway.store import Clock, HeldSession, SessionStore, session_id
+
+REFRESH_WAIT_STEPS = 300
+REFRESH_WAIT_STEP_SECONDS = 0.05
+"""How long a request waits for another one to renew the session: 15 seconds at most."""
+
+_STATE_BYTES = 32
+_log = logging.getLogger("gateway.authenticator")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BegunLogin:
+    """Where to send the browser, and what it must bring back."""
+
+    url: str = field(repr=False)
+    transaction: Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BegunLogout:
+    """Where the provider signs the browser out, if it does, and the state that it will send back."""
+
+    url: str | None = field(repr=False)
+    state: str = field(repr=False)
+
+
+class Authenticator:
+    """The verbs of a relying party over one provider and one store.
+
+    All of them raise `StoreUnavailable` when the store cannot be asked; then nothing has been concluded.
+    """
+
+    def __init__(
+        self,
+        *,
+        provider: Provider,
+        store: SessionStore,
+        lifetimes: Lifetimes,
+        clock: Clock,
+        entropy: Entropy,
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._provider = provider
+        self._store = store
+        self._lifetimes = lifetimes
+        self._clock = clock
+        self._entropy = entropy
+        self._sleep = sleep
+
+    def begin_login(self, return_to: str, parameters: Mapping[str, str]) -> BegunLogin:
+        """Begin a login that ends at `return_to`; raises `ProviderUnavailable` while there is no metadata."""
+        transaction = new_transaction(
+            issuer=self._provider.issuer,
+            return_to=return_to,
+            now=self._now(),
+            entropy=self._entropy,
+            max_age=self._max_age(parameters),
+        )
+        return BegunLogin(url=self._provider.authorization_url(transaction, parameters), transaction=transaction)
+
+    def complete_login(
+        self, parameters: Mapping[str, str], transaction: Transaction, handles: Sequence[bytes]
+    ) -> HeldSession:
+        """Complete the login that this browser began; sessions that it held before are ended.
+
+        Raises `transaction_expired`, `transaction_repeated`, and whatever the checks of the response, the tokens and
+        the ID token raise. The state is claimed before the code is used, so that no code is ever sent twice.
+        """
+        if self._now() > transaction.created_at + TRANSACTION_SECONDS:
+            raise GatewayError(TRANSACTION_EXPIRED)
+        response = check_authorization_response(parameters, transaction, self._provider.metadata())
+        if not self._store.claim(transaction.state, 2 * TRANSACTION_SECONDS):
+            raise GatewayError(TRANSACTION_REPEATED)
+        login = self._provider.redeem(response)
+        held = self._store.create(lambda name: self._session_of(name, login))
+        for handle in handles:
+            self._store.end(session_id(handle))
+        _log.info("signed in: session %s", held.session.id[:8])
+        return held
+
+    def current_session(self, handles: Sequence[bytes]) -> HeldSession | None:
+        """Find the living session among those that a browser holds, renewed where that is due.
+
+        Raises `session_token_expired` when its token has ended and the provider cannot be asked for another, and
+        `session_busy` when another request has been renewing it for too long.
+        """
+        held = self.find_session(handles)
+        if held is None:
+            return None
+        if held.session.needs_refresh(self._now(), self._lifetimes):
+            return self._renewed(held)
+        if held.session.needs_touch(self._now(), self._lifetimes):
+            return self._touched(held)
+        return held
+
+    def find_session(self, handles: Sequence[bytes]) -> HeldSession | None:
+        """Find the living session among those that a browser holds, as it is."""
+        for handle in handles:
+            session = self._store.load(handle)
+            if session is not None:
+                return HeldSession(handle=handle, session=session)
+        return None
+
+    def refresh(self, held: HeldSession) -> HeldSession | None:
+        """Renew the tokens now, if they can be; None if the session ended over it."""
+        if held.session.refresh_token is None:
+            return held
+        try:
+            with self._store.lock(held.session.id):
+                return self._use_refresh_token(held)
+        except LockBusy:
+            return self._reload(held)  # Whoever holds the lock is renewing it this moment.
+
+    def end_session(self, held: HeldSession) -> BegunLogout:
+        """End a session here, revoke its tokens, and prepare the sign-out at the provider.
+
+        What is here ends first and for good; the provider's part is tried and never stops it.
+        """
+        session = held.session
+        self._store.end(session.id)
+        if session.refresh_token is not None:
+            self._provider.revoke(session.refresh_token, "refresh_token")
+        self._provider.revoke(session.access_token, "access_token")
+        state = base64url(self._entropy(_STATE_BYTES))
+        _log.info("signed out: session %s", session.id[:8])
+        return BegunLogout(url=self._provider.end_session_url(session.id_token, state), state=state)
+
+    def _renewed(self, held: HeldSession) -> HeldSession | None:
+        for _ in range(REFRESH_WAIT_STEPS):
+            try:
+                with self._store.lock(held.session.id):
+                    return self._renew_if_due(held)
+            except LockBusy:
+                pass
+            if not held.session.token_expired(self._now()):
+                return held  # The old token still serves while another request fetches the new one.
+            self._sleep(REFRESH_WAIT_STEP_SECONDS)
+            current = self._reload(held)
+            if current is None or not current.session.token_expired(self._now()):
+                return current
+        raise GatewayError(SESSION_BUSY, f"session {held.session.id[:8]}", retry_after=1)
+
+    def _renew_if_due(self, held: HeldSession) -> HeldSession | None:
+        current = self._reload(held)
+        if current is None or not current.session.needs_refresh(self._now(), self._lifetimes):
+            return current
+        return self._use_refresh_token(current)
+
+    def _use_refresh_token(self, held: HeldSession) -> HeldSession | None:
+        session = held.session
+        try:
+            tokens, id_token = self._provider.refresh(session)
+        except ProviderUnavailable as error:
+            if not session.token_expired(self._now()):
+                return held
+            raise GatewayError(SESSION_TOKEN_EXPIRED, str(error), retry_after=error.retry_after) from error
+        except GatewayError as error:
+            return self._after_refusal(held, error)
+        renewed = self._store.replace(replace(held, session=session.refreshed(tokens, id_token, self._now())))
+        if renewed is None:  # Signed out meanwhile: the new tokens are nobody's.
+            self._provider.revoke(tokens.refresh_token or tokens.access_token, "refresh_token")
+            return None
+        return replace(held, session=renewed)
+
+    def _after_refusal(self, held: HeldSession, error: GatewayError) -> HeldSession | None:
+        current = self._reload(held)
+        if isinstance(error, InvalidGrant) and current is not None:
+            if current.session.refresh_token != held.session.refresh_token:
+                return current  # Another process was first after all; its tokens are in the store.
+        _log.warning("session %s ended: the refresh gave %s", held.session.id[:8], error)
+        self._store.end(held.session.id)
+        return None
+
+    def _touched(self, held: HeldSession) -> HeldSession | None:
+        try:
+            with self._store.lock(held.session.id):
+                current = self._reload(held)
+                if current is None:
+                    return None
+                touched = self._store.replace(replace(current, session=current.session.touched(self._now())))
+                return None if touched is None else replace(current, session=touched)
+        except LockBusy:
+            return held  # Someone else is writing the session, and that counts as its use.
+
+    def _reload(self, held: HeldSession) -> HeldSession | None:
+        session = self._store.load(held.handle)
+        return None if session is None else replace(held, session=session)
+
+    def _session_of(self, name: str, login: Login) -> Session:
+        return new_session(
+            session_id=name,
+            issuer=self._provider.issuer,
+            id_token=login.id_token,
+            tokens=login.tokens,
+            userinfo=login.userinfo,
+            now=self._now(),
+        )
+
+    def _max_age(self, parameters: Mapping[str, str]) -> int | None:
+        asked = parameters.get("max_age", "")
+        own = self._provider.max_age
+        if not (asked.isascii() and asked.isdigit() and len(asked) < 9):
+            return own
+        return int(asked) if own is None else min(own, int(asked))
+
+    def _now(self) -> int:
+        return int(self._clock())

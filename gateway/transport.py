@@ -1,0 +1,88 @@
+"""The real `Transport`: calls over requests, bounded in time and size, with nothing taken from the environment."""
+
+from __future__ import annotations
+
+import logging
+import time
+from http.cookiejar import DefaultCookiePolicy
+
+import requests
+from urllib3.exceptions import HTTPError
+
+from gateway.errors import PROVIDER_ANSWER_INVALID, PROVIDER_UNREACHABLE, ProviderUnavailable
+from gateway.oidc.messages import MAX_REPLY_BYTES, RETRY_AFTER_SECONDS, Call, Reply
+
+_CHUNK_BYTES = 64 * 1024
+_log = logging.getLogger("gateway.transport")
+
+
+class RequestsTransport:
+    """Sends calls over a pool of connections; no redirects, no cookies, no proxies or netrc of the environment.
+
+    `verify` is whether certificates are checked, or the path of a CA bundle; `timeout` bounds a call, in seconds.
+    """
+
+    def __init__(self, *, verify: bool | str, timeout: float) -> None:
+        self._timeout = timeout
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.verify = verify
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._session.headers["User-Agent"] = "gateway"
+        if verify is False:
+            _log.warning("provider.verify_tls is false: anyone on the way can pose as the provider")
+
+    def __call__(self, call: Call) -> Reply:
+        """Send a call; a GET is tried a second time when its connection fails. Raises `ProviderUnavailable`."""
+        deadline = time.monotonic() + self._timeout
+        try:
+            return self._send(call, deadline)
+        except requests.ConnectionError as error:
+            if call.method != "GET" or isinstance(error, requests.exceptions.SSLError | requests.ConnectTimeout):
+                raise _unreachable(call, error) from error
+        except (requests.RequestException, HTTPError, OSError) as error:
+            raise _unreachable(call, error) from error
+        try:
+            return self._send(call, deadline)
+        except (requests.RequestException, HTTPError, OSError) as error:
+            raise _unreachable(call, error) from error
+
+    def _send(self, call: Call, deadline: float) -> Reply:
+        with self._session.request(
+            call.method,
+            call.url,
+            headers=dict(call.headers),
+            data=call.body or None,
+            timeout=max(0.1, deadline - time.monotonic()),
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            body = _read(response, deadline, call)
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return Reply(status=response.status_code, headers=headers, body=body)
+
+
+def _read(response: requests.Response, deadline: float, call: Call) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    # urllib3 bounds each piece after decompression, so that a small answer cannot unfold into a large one unseen.
+    while chunk := response.raw.read(_CHUNK_BYTES, decode_content=True):
+        size += len(chunk)
+        if size > MAX_REPLY_BYTES:
+            raise ProviderUnavailable(
+                PROVIDER_ANSWER_INVALID, f"{_place(call)} answered more than {MAX_REPLY_BYTES} bytes"
+            )
+        if time.monotonic() > deadline:
+            raise requests.ReadTimeout("the answer took too long")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _unreachable(call: Call, error: Exception) -> ProviderUnavailable:
+    # The kind of error alone: its text may quote the URL with its query.
+    detail = f"{call.method} {_place(call)}: {type(error).__name__}"
+    return ProviderUnavailable(PROVIDER_UNREACHABLE, detail, retry_after=RETRY_AFTER_SECONDS)
+
+
+def _place(call: Call) -> str:
+    return call.url.partition("?")[0]

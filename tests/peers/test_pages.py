@@ -1,0 +1,106 @@
+"""The gateway's pages in Chromium: whole under their policy, readable on a phone, and true to their data."""
+
+from collections.abc import Iterator, Mapping
+from urllib.parse import parse_qs
+
+import pytest
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from playwright.sync_api import Browser
+
+from .browser import run_browser
+from .listener import Answer, Listener, Received, run_listener
+
+NONCE = "bm9uY2Ugb2YgdGhlIHRlc3Q"
+POLICY = (
+    f"default-src 'none'; style-src 'nonce-{NONCE}'; script-src 'nonce-{NONCE}'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HOSTILE = "\"'><script>document.title='owned'</script>" + "x" * 200
+TARGET = '/list?a=1&b="<ü>"'
+
+ERROR = {
+    "title": HOSTILE, "advice": HOSTILE, "code": "code_" * 20, "reference": "f" * 64, "status": 403, "home": "/",
+}  # fmt: skip
+PAGES: Mapping[str, Mapping[str, object]] = {
+    "error": ERROR,
+    "error-again": {**ERROR, "again": "/oauth2/start"},
+    "sign_out": {"action": "/oauth2/sign_out", "rd": "/bye?a=1&b=2", "user": HOSTILE},
+    "signed_out": {"home": "/"},
+    "fragment": {"start": "/oauth2/start", "target": TARGET},
+}
+STILL_PAGES = [pytest.param(name, id=name) for name in PAGES if name != "fragment"]
+
+pytestmark = pytest.mark.real("chromium")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with run_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    with run_listener(answer_page) as listener:
+        yield listener
+
+
+def answer_page(received: Received) -> Answer:
+    name = received.path.removeprefix("/")
+    if name not in PAGES:
+        return Answer()
+    pages = Environment(loader=PackageLoader("gateway", "pages"), autoescape=True, undefined=StrictUndefined)
+    text = pages.get_template(f"{name.partition('-')[0]}.html").render(nonce=NONCE, **PAGES[name])
+    return Answer(headers={"Content-Security-Policy": POLICY, "Content-Type": "text/html; charset=utf-8"}, body=text)
+
+
+@pytest.mark.parametrize("name", STILL_PAGES)
+def test_a_page_is_whole_under_its_policy(chromium: Browser, listener: Listener, name: str) -> None:
+    complaints: list[str] = []
+    with chromium.new_context() as context:
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.goto(f"{listener.origin}/{name}")
+        assert page.title() != "owned"
+        assert page.locator("main").evaluate("main => getComputedStyle(main).borderRadius") != "0px"
+    assert complaints == []
+    assert {received.path for received in listener.received} <= {f"/{name}", "/favicon.ico"}
+
+
+@pytest.mark.parametrize("name", STILL_PAGES)
+@pytest.mark.parametrize("width", [pytest.param(320, id="small-phone"), pytest.param(1280, id="desktop")])
+def test_long_words_wrap(chromium: Browser, listener: Listener, name: str, width: int) -> None:
+    with chromium.new_context(viewport={"width": width, "height": 640}) as context:
+        page = context.new_page()
+        page.goto(f"{listener.origin}/{name}")
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_the_fragment_survives_the_way_to_the_login(chromium: Browser, listener: Listener) -> None:
+    with chromium.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{listener.origin}/fragment#part?c=1&d", wait_until="commit")
+        page.wait_for_url("**/oauth2/start?**")
+    (start,) = listener.received_at("/oauth2/start")
+    assert parse_qs(start.query, strict_parsing=True) == {"rd": [f"{TARGET}#part?c=1&d"]}
+
+
+def test_without_scripts_a_link_leads_to_the_login(chromium: Browser, listener: Listener) -> None:
+    with chromium.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(f"{listener.origin}/fragment")
+        page.get_by_role("link", name="Sign in").click()
+        page.wait_for_url("**/oauth2/start?**")
+    (start,) = listener.received_at("/oauth2/start")
+    assert parse_qs(start.query, strict_parsing=True) == {"rd": [TARGET]}
+
+
+def test_the_sign_out_form_is_posted_with_its_origin(chromium: Browser, listener: Listener) -> None:
+    with chromium.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{listener.origin}/sign_out")
+        page.get_by_role("button", name="Sign out").click()
+        page.wait_for_url("**/oauth2/sign_out")
+    (post,) = listener.received_at("/oauth2/sign_out")
+    assert (post.method, post.headers["origin"]) == ("POST", listener.origin)
+    assert parse_qs(post.body.decode("ascii")) == {"rd": ["/bye?a=1&b=2"]}

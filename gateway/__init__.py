@@ -1,1 +1,7 @@
 """An OpenID Connect gateway for WSGI: in front of an app, around an app, or beside nginx."""
+
+from gateway.app import Gateway, create_app
+from gateway.config_sources import ConfigurationError
+from gateway.session import Session
+
+__all__ = ["ConfigurationError", "Gateway", "Session", "create_app"]

@@ -72,14 +72,15 @@ class Authenticator:
 
     def begin_login(self, return_to: str, parameters: Mapping[str, str]) -> BegunLogin:
         """Begin a login that ends at `return_to`; raises `ProviderUnavailable` while there is no metadata."""
+        allowed = self._provider.allowed_parameters(parameters)
         transaction = new_transaction(
             issuer=self._provider.issuer,
             return_to=return_to,
             now=self._now(),
             entropy=self._entropy,
-            max_age=self._max_age(parameters),
+            max_age=self._max_age(allowed),
         )
-        return BegunLogin(url=self._provider.authorization_url(transaction, parameters), transaction=transaction)
+        return BegunLogin(url=self._provider.authorization_url(transaction, allowed), transaction=transaction)
 
     def complete_login(
         self, parameters: Mapping[str, str], transaction: Transaction, handles: Sequence[bytes]
@@ -130,7 +131,8 @@ class Authenticator:
             return held
         try:
             with self._store.lock(held.session.id):
-                return self._use_refresh_token(held)
+                current = self._reload(held)
+                return None if current is None else self._use_refresh_token(current)
         except LockBusy:
             return self._reload(held)  # Whoever holds the lock is renewing it this moment.
 
@@ -187,9 +189,10 @@ class Authenticator:
 
     def _after_refusal(self, held: HeldSession, error: GatewayError) -> HeldSession | None:
         current = self._reload(held)
-        if isinstance(error, InvalidGrant) and current is not None:
-            if current.session.refresh_token != held.session.refresh_token:
-                return current  # Another process was first after all; its tokens are in the store.
+        if current is None:
+            return None
+        if isinstance(error, InvalidGrant) and current.session.refresh_token != held.session.refresh_token:
+            return current  # Another process was first after all; its tokens are in the store.
         _log.warning("session %s ended: the refresh gave %s", held.session.id[:8], error)
         self._store.end(held.session.id)
         return None

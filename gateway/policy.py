@@ -137,7 +137,9 @@ def decide(route: Route, session: Session | None, target: RequestTarget, public_
         if route.access is Access.OPTIONAL:
             return _ALLOW
         return Decision(verdict=Verdict.LOGIN, problem=LOGIN_REQUIRED)
-    if target.method not in SAFE_METHODS and not is_same_origin(target, public_origin):
+    # A WebSocket begins as a GET and carries the cookies too, whatever page opens it.
+    unsafe = target.method not in SAFE_METHODS or target.upgrade
+    if unsafe and not is_same_origin(target, public_origin):
         return Decision(verdict=Verdict.FORBID, problem=CROSS_SITE_REFUSED, detail=f"origin {target.origin[:80]!r}")
     lacking = route.requirement.missing(session)
     if lacking is not None:

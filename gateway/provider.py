@@ -135,10 +135,15 @@ class Provider:
         self._metadata.get()
         self._keys.get()
 
+    def allowed_parameters(self, parameters: Mapping[str, str]) -> dict[str, str]:
+        """Pick the parameters that a link may set, by the configuration."""
+        return {name: value for name, value in parameters.items() if name in self._settings.start_parameters}
+
     def authorization_url(self, transaction: Transaction, parameters: Mapping[str, str]) -> str:
-        """Build the URL that begins a login; of `parameters` only those pass that the configuration allows."""
-        allowed = {name: value for name, value in parameters.items() if name in self._settings.start_parameters}
-        return authorization_url(self.metadata(), self._client, transaction, {**self._settings.parameters, **allowed})
+        """Build the URL that begins a login; `parameters` are those of `allowed_parameters`."""
+        return authorization_url(
+            self.metadata(), self._client, transaction, {**self._settings.parameters, **parameters}
+        )
 
     def redeem(self, response: AuthorizationResponse) -> Login:
         """Turn a checked response into tokens, a checked ID token and userinfo (OIDC Core 3.1.3, 5.3)."""

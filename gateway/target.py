@@ -53,6 +53,7 @@ class RequestTarget:
     query: str
     encoded_slash: bool
     navigation: bool
+    upgrade: bool
     fetch_site: str
     origin: str
 
@@ -96,6 +97,7 @@ def read_target(environ: Environ, trusted_proxies: Sequence[Network]) -> Request
         query=query,
         encoded_slash="%2F" in path,
         navigation=_is_navigation(method, environ),
+        upgrade="HTTP_UPGRADE" in environ,
         fetch_site=environ.get("HTTP_SEC_FETCH_SITE", ""),
         origin=environ.get("HTTP_ORIGIN", ""),
     )

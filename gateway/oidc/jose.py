@@ -22,7 +22,7 @@ from gateway.errors import (
     PROVIDER_ANSWER_INVALID,
     GatewayError,
 )
-from gateway.oidc.messages import Reply, base64url, json_object, parse_json_object
+from gateway.oidc.messages import Reply, base64url, json_object, parse_json_object, raise_if_unavailable
 
 MAX_TOKEN_BYTES = 64 * 1024
 MAX_KEYS = 64
@@ -35,6 +35,7 @@ ASYMMETRIC_ALGORITHMS = (
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519",
 )  # fmt: skip
 SYMMETRIC_ALGORITHMS = ("HS256", "HS384", "HS512")
+_KNOWN_ALGORITHMS = frozenset(ASYMMETRIC_ALGORITHMS + SYMMETRIC_ALGORITHMS)
 
 
 class _Registry(jws.JWSRegistry):
@@ -65,8 +66,10 @@ class PublicKey:
         if algorithm.startswith(("RS", "PS")):
             return isinstance(self.key, RSAKey)
         if algorithm.startswith("ES"):
-            return isinstance(self.key, ECKey) and self.key.curve_name == _EC_CURVES[algorithm]
-        return isinstance(self.key, OKPKey) and self.key.curve_name == "Ed25519"
+            return isinstance(self.key, ECKey) and self.key.curve_name == _EC_CURVES.get(algorithm)
+        if algorithm in ("EdDSA", "Ed25519"):
+            return isinstance(self.key, OKPKey) and self.key.curve_name == "Ed25519"
+        return False
 
 
 KeySet = Sequence[PublicKey]
@@ -86,8 +89,9 @@ def process_jwks(reply: Reply) -> KeySet:
     """Read a provider's JWK set, passing over keys that are not for us.
 
     A key that is private, symmetric, for encryption, too small or of an unknown kind does not spoil the set
-    (RFC 7517 5). Raises `provider_answer_invalid` for what is not a JWK set at all.
+    (RFC 7517 5). Raises `ProviderUnavailable` for an outage, `provider_answer_invalid` for what is not a JWK set.
     """
+    raise_if_unavailable(reply, "the JWKS endpoint")
     if reply.status != 200:
         raise GatewayError(PROVIDER_ANSWER_INVALID, f"the JWKS endpoint answered {reply.status}")
     members = json_object(reply)  # application/jwk-set+json is one of the JSON types.
@@ -101,12 +105,13 @@ def process_jwks(reply: Reply) -> KeySet:
 def parse_signed(raw: str, algorithms: Iterable[str]) -> SignedToken:
     """Take a compact JWS apart and hold its header against our policy.
 
-    Raises `jwt_malformed`, `jwt_alg_refused` for an algorithm that we did not pin, `jwt_crit_refused` for an
-    extension (RFC 7515 4.1.11); `jwk`, `jku`, `x5u` and `x5c` in the header are never looked at.
+    Raises `jwt_malformed`, `jwt_alg_refused` for an algorithm that we did not pin, and for `none` even if we did,
+    `jwt_crit_refused` for an extension (RFC 7515 4.1.11); `jwk`, `jku`, `x5u` and `x5c` in the header are never looked
+    at.
     """
     header = _header(raw)
     algorithm = header.get("alg")
-    if not isinstance(algorithm, str) or algorithm not in algorithms:
+    if not isinstance(algorithm, str) or algorithm not in _KNOWN_ALGORITHMS.intersection(algorithms):
         raise GatewayError(JWT_ALG_REFUSED, f"alg {algorithm!r} is not one that is configured")
     if "crit" in header or "b64" in header:
         raise GatewayError(JWT_CRIT_REFUSED, "the header names extensions")
@@ -142,7 +147,11 @@ def verify_symmetric(token: SignedToken, secret: str) -> dict[str, object]:
     size = int(token.algorithm.removeprefix("HS")) // 8
     if len(secret.encode("utf-8")) < size:
         raise GatewayError(JWT_ALG_REFUSED, f"the client secret is shorter than the {size} bytes of {token.algorithm}")
-    payload = _payload_if_signed(token, OctKey.import_key(secret.encode("utf-8")))
+    try:
+        key = OctKey.import_key(secret.encode("utf-8"))
+    except ValueError as error:  # The library refuses a public key as a secret.
+        raise GatewayError(JWT_ALG_REFUSED, "the client secret is not fit for a MAC") from error
+    payload = _payload_if_signed(token, key)
     if payload is None:
         raise GatewayError(JWT_SIGNATURE_INVALID, f"alg {token.algorithm}")
     return _members(payload)
@@ -162,7 +171,7 @@ def _public_key(jwk: object) -> PublicKey | None:
     if jwk.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
         return None
     kid, alg = jwk.get("kid"), jwk.get("alg")
-    if not isinstance(kid, str | None) or not isinstance(alg, str | None):
+    if not isinstance(kid, str | None) or not isinstance(alg, str | None) or _is_short(jwk.get("n")):
         return None
     try:
         key = import_key({name: value for name, value in jwk.items() if name in _KEY_MEMBERS})
@@ -170,6 +179,11 @@ def _public_key(jwk: object) -> PublicKey | None:
     except (JoseError, ValueError, TypeError, KeyError):
         return None
     return None if too_small else PublicKey(kid=kid, alg=alg, key=key)
+
+
+def _is_short(modulus: object) -> bool:
+    # Told by its length in base64url, since the library warns of a short key as soon as it is imported.
+    return isinstance(modulus, str) and len(modulus) * 6 < MIN_RSA_BITS
 
 
 _KEY_MEMBERS = frozenset({"kty", "n", "e", "crv", "x", "y"})

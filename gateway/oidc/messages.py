@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -82,7 +83,12 @@ def json_object(reply: Reply) -> dict[str, object]:
 def parse_json_object(text: bytes) -> dict[str, object]:
     """Read bytes as one JSON object, as strictly as `json_object`."""
     try:
-        value = json.loads(text.decode("utf-8"), object_pairs_hook=_unique_members, parse_constant=_refuse_constant)
+        value = json.loads(
+            text.decode("utf-8"),
+            object_pairs_hook=_unique_members,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+        )
     except (ValueError, RecursionError) as error:
         raise GatewayError(PROVIDER_ANSWER_INVALID, f"not JSON: {type(error).__name__}") from error
     if not isinstance(value, dict):
@@ -140,6 +146,13 @@ def _unique_members(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):  # 1e999 is JSON, but could not be written down as JSON again.
+        raise ValueError("a number is out of range")
+    return number
 
 
 def _check_depth(value: object) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from gateway.errors import METADATA_INVALID, METADATA_ISSUER_MISMATCH, GatewayError
-from gateway.oidc.messages import Call, Reply, json_call, json_object
+from gateway.oidc.messages import Call, Reply, json_call, json_object, raise_if_unavailable
 
 WELL_KNOWN = "/.well-known/openid-configuration"
 
@@ -56,8 +56,10 @@ def discovery_call(issuer: str) -> Call:
 def process_discovery(reply: Reply, issuer: str, overrides: Mapping[str, object]) -> ProviderMetadata:
     """Check the provider's metadata and lay the endpoints that were configured by hand over them.
 
-    Raises `metadata_invalid`, and `metadata_issuer_mismatch` unless `issuer` is equal to the letter (4.3).
+    Raises `ProviderUnavailable` for an outage, `metadata_invalid`, and `metadata_issuer_mismatch` unless `issuer` is
+    equal to the letter (4.3).
     """
+    raise_if_unavailable(reply, "the discovery endpoint")
     if reply.status != 200:
         raise GatewayError(METADATA_INVALID, f"the discovery endpoint answered {reply.status}")
     members = json_object(reply)

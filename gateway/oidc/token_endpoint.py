@@ -117,8 +117,8 @@ def _token_error(members: Mapping[str, object]) -> GatewayError:
 
 def _text(members: Mapping[str, object], name: str) -> str | None:
     value = members.get(name)
-    if not isinstance(value, str | None):
-        raise GatewayError(TOKEN_ANSWER_INVALID, f"{name} is not a text")
+    if not isinstance(value, str | None) or not (value or "").isprintable():
+        raise GatewayError(TOKEN_ANSWER_INVALID, f"{name} is not a printable text")  # RFC 6749 appendix A.
     return value
 
 

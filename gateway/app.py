@@ -1,0 +1,215 @@
+"""The gateway: `Gateway.__call__` is the story of a request; `create_app` is for servers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication
+
+from werkzeug import Response
+
+from gateway.authenticator import Authenticator
+from gateway.config import Settings, load_settings, parse_settings
+from gateway.cookies import session_handles
+from gateway.endpoints.forward_auth import ForwardAuthEndpoint
+from gateway.endpoints.login import LoginEndpoints, LoginFailed
+from gateway.endpoints.logout import LogoutEndpoints
+from gateway.endpoints.request import Request
+from gateway.endpoints.session import SessionEndpoints
+from gateway.endpoints.table import EndpointTable, endpoint_table
+from gateway.errors import INTERNAL, METHOD_REFUSED, NOT_FOUND, GatewayError
+from gateway.inner import Admitted, inner_environ
+from gateway.oidc.authorization import Entropy
+from gateway.oidc.messages import Transport
+from gateway.policy import Access, Decision, Route, Verdict, decide, match
+from gateway.provider import Provider
+from gateway.responses import Responses
+from gateway.session import Session
+from gateway.store import Clock, SessionStore, make_backend
+from gateway.target import Environ, read_target
+from gateway.transport import RequestsTransport
+from gateway.upstream import Upstream
+
+_log = logging.getLogger("gateway")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What the gateway takes from outside itself; tests put their own here."""
+
+    transport: Transport | None = None
+    clock: Clock = time.time
+    entropy: Entropy = secrets.token_bytes
+    sleep: Callable[[float], None] = time.sleep
+
+
+class Gateway:
+    """A WSGI middleware: what passes it is signed in, or on a route that says otherwise."""
+
+    def __init__(self, settings: Settings, app: WSGIApplication | None, outside: Outside) -> None:
+        provider = Provider(
+            settings=settings.provider,
+            client=settings.client,
+            transport=outside.transport
+            or RequestsTransport(verify=settings.provider.verify_tls, timeout=settings.provider.timeout),
+            clock=outside.clock,
+        )
+        self.settings = settings
+        self.provider = provider
+        self.store = SessionStore(
+            backend=make_backend(settings.store),
+            ring=settings.ring,
+            lifetimes=settings.lifetimes,
+            clock=outside.clock,
+            entropy=outside.entropy,
+        )
+        self.authenticator = Authenticator(
+            provider=provider,
+            store=self.store,
+            lifetimes=settings.lifetimes,
+            clock=outside.clock,
+            entropy=outside.entropy,
+            sleep=outside.sleep,
+        )
+        self._responses = Responses(
+            start_path=f"{settings.prefix}/start", public_url=settings.public_url, entropy=outside.entropy
+        )
+        self._login = LoginEndpoints(
+            settings=settings, authenticator=self.authenticator, responses=self._responses, entropy=outside.entropy
+        )
+        self._endpoints = self._lay_out_endpoints(outside)
+        self.upstreams = {url: _upstream(settings, url) for url in settings.upstream_urls}
+        self._inner: Mapping[str, WSGIApplication] = {**self.upstreams, "": app or _nothing_here}
+
+    @classmethod
+    def from_config(
+        cls, source: str | Path | Mapping[str, object], *, outside: Outside | None = None
+    ) -> Callable[[WSGIApplication | None], Gateway]:
+        """Read a configuration, a file's path or a mapping, and return what wraps an app in a gateway.
+
+        The environment's GATEWAY_* are laid over it. Raises `ConfigurationError`.
+        """
+        if isinstance(source, Mapping):
+            settings = parse_settings(source, os.environ)
+        else:
+            settings = load_settings(str(source), os.environ)
+        return lambda app: cls(settings, app, outside or Outside())
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request, or hand it to the inner app; whatever goes wrong in deciding, nothing is let in."""
+        try:
+            outcome = self._decide(environ)
+        except GatewayError as error:
+            outcome = self._failed(environ, error)
+        except Exception:  # noqa: BLE001 - fails closed whatever it was.
+            _log.exception("an error that nobody foresaw")
+            outcome = self._failed(environ, GatewayError(INTERNAL))
+        if isinstance(outcome, Response):
+            return outcome(environ, start_response)
+        try:
+            return outcome(start_response)
+        except GatewayError as error:
+            return self._failed(environ, error)(environ, start_response)
+
+    def _decide(self, environ: Environ) -> Response | Admitted:
+        target = read_target(environ, self.settings.trusted_proxies)
+        request = Request(target=target, environ=environ)
+        if target.path in self._endpoints:
+            return self._endpoint(request)
+        route = match(self.settings.routes, self.settings.default_route, target)
+        session = self._session(request, route)
+        decision = decide(route, session, target, self.settings.public_url)
+        if decision.verdict is Verdict.ALLOW:
+            return self._admitted(request, route, session)
+        if decision.verdict is Verdict.LOGIN:
+            return self._challenge(request, route)
+        return self._refused(request, decision)
+
+    def _endpoint(self, request: Request) -> Response:
+        endpoint = self._endpoints[request.target.path]
+        if request.target.method in endpoint.methods:
+            return endpoint.answer(request)
+        response = self._failed(request.environ, GatewayError(METHOD_REFUSED, request.target.method))
+        response.headers["Allow"] = ", ".join(endpoint.methods)
+        return response
+
+    def _session(self, request: Request, route: Route) -> Session | None:
+        if route.access in (Access.PUBLIC, Access.DENY):
+            return None
+        held = self.authenticator.current_session(session_handles(self.settings.cookies, request.cookies))
+        return None if held is None else held.session
+
+    def _admitted(self, request: Request, route: Route, session: Session | None) -> Admitted:
+        return Admitted(
+            inner=self._inner[route.upstream],
+            environ=inner_environ(request.environ, request.target, route, session, self.settings.rules),
+            cookies=self.settings.cookies,
+        )
+
+    def _challenge(self, request: Request, route: Route) -> Response:
+        if not request.target.navigation or not route.redirect_to_login:
+            return self._responses.unauthorized()
+        if self.settings.keep_fragment:
+            return self._responses.fragment(request.target.raw)
+        return self._login.begin(request, request.target.raw, {})
+
+    def _refused(self, request: Request, decision: Decision) -> Response:
+        error = GatewayError(decision.problem or INTERNAL, decision.detail)
+        return self._failed(request.environ, error)
+
+    def _failed(self, environ: Environ, error: GatewayError) -> Response:
+        reference = self._responses.reference()
+        path = str(environ.get("PATH_INFO", ""))[:200]
+        _log.warning("%s %r: %s (reference %s)", environ.get("REQUEST_METHOD"), path, error, reference)
+        html = "text/html" in environ.get("HTTP_ACCEPT", "")
+        again = error.return_to if isinstance(error, LoginFailed) else ""
+        return self._responses.error(error, html=html, reference=reference, again=again)
+
+    def _lay_out_endpoints(self, outside: Outside) -> EndpointTable:
+        settings, authenticator, responses = self.settings, self.authenticator, self._responses
+        return endpoint_table(
+            settings,
+            self._login,
+            LogoutEndpoints(
+                settings=settings, authenticator=authenticator, responses=responses, entropy=outside.entropy
+            ),
+            SessionEndpoints(
+                settings=settings,
+                authenticator=authenticator,
+                responses=responses,
+                store=self.store,
+                provider=self.provider,
+                clock=outside.clock,
+            ),
+            ForwardAuthEndpoint(settings=settings, authenticator=authenticator, responses=responses),
+        )
+
+
+def create_app() -> Gateway:
+    """Make the gateway that stands alone before its upstreams, from the environment and the file that it names.
+
+    Raises `ConfigurationError`.
+    """
+    settings = load_settings(None, os.environ)
+    return Gateway(settings, None, Outside())
+
+
+def _upstream(settings: Settings, url: str) -> Upstream:
+    return Upstream(
+        url=url,
+        pseudonym=f"gateway-{sha256(settings.public_url.encode('utf-8')).hexdigest()[:12]}",
+        connect_timeout=settings.upstream.connect_timeout,
+        read_timeout=settings.upstream.read_timeout,
+        verify_tls=settings.upstream.verify_tls,
+    )
+
+
+def _nothing_here(_environ: dict[str, Any], _start_response: StartResponse) -> Iterable[bytes]:
+    raise GatewayError(NOT_FOUND, "no app is wrapped and the route names no upstream")

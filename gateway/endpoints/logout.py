@@ -1,0 +1,76 @@
+"""Signing out: here first, then at the provider, then a page that does not sign in again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from werkzeug import Response
+
+from gateway.authenticator import Authenticator
+from gateway.config import Settings
+from gateway.cookies import LogoutNote, begin_logout, deletion, find_logout, session_handles
+from gateway.endpoints.request import Request
+from gateway.errors import CROSS_SITE_REFUSED, GatewayError
+from gateway.oidc.authorization import Entropy
+from gateway.policy import is_same_origin
+from gateway.responses import Responses
+from gateway.store import HeldSession
+from gateway.target import safe_return_to
+
+_OWN_WISH = frozenset({"same-origin", "none"})
+"""Sec-Fetch-Site of a link on this site, and of an address that the user typed or bookmarked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogoutEndpoints:
+    """The endpoints that end sessions."""
+
+    settings: Settings
+    authenticator: Authenticator
+    responses: Responses
+    entropy: Entropy
+
+    def sign_out(self, request: Request) -> Response:
+        """End the session, here and at the provider; a link on another site only gets to ask whether to.
+
+        Raises `cross_site_refused` for another site's form, `return_url_refused` for another site's `rd`.
+        """
+        posted = request.target.method == "POST"
+        if posted and not is_same_origin(request.target, self.settings.public_url):
+            raise GatewayError(CROSS_SITE_REFUSED, "sign-out by another site's form")
+        asked = request.form() if posted else request.query()
+        return_to = safe_return_to(asked["rd"], self.settings.public_url) if asked.get("rd") else ""
+        held = self.authenticator.find_session(session_handles(self.settings.cookies, request.cookies))
+        if held is None:
+            return self._without_session(return_to)
+        if posted or self._is_wish(request):
+            return self._end(held, return_to)
+        user = held.session.claims.get("email") or held.session.claims.get("preferred_username") or ""
+        return self.responses.sign_out_page(action=request.target.path, rd=return_to, user=str(user))
+
+    def signed_out(self, request: Request) -> Response:
+        """Land after the sign-out: where the user wished to go, if this browser's own logout comes back."""
+        policy = self.settings.cookies
+        logout = find_logout(policy, request.cookies, request.query().get("state", ""))
+        if logout is not None and logout.return_to:
+            return self.responses.redirect(logout.return_to, [deletion(policy, policy.logout)])
+        response = self.responses.page("signed_out", {"home": self.responses.start_url("/")})
+        if logout is not None:
+            response.headers.add("Set-Cookie", deletion(policy, policy.logout))
+        return response
+
+    def _end(self, held: HeldSession, return_to: str) -> Response:
+        policy = self.settings.cookies
+        begun = self.authenticator.end_session(held)
+        cookies = [deletion(policy, policy.session)]
+        if begun.url is None:
+            return self.responses.redirect(return_to or self.settings.post_logout_path, cookies)
+        cookies.append(begin_logout(policy, LogoutNote(state=begun.state, return_to=return_to), self.entropy))
+        return self.responses.redirect(begun.url, cookies)
+
+    def _without_session(self, return_to: str) -> Response:
+        policy = self.settings.cookies
+        return self.responses.redirect(return_to or self.settings.post_logout_path, [deletion(policy, policy.session)])
+
+    def _is_wish(self, request: Request) -> bool:
+        return request.target.navigation and request.target.fetch_site in _OWN_WISH

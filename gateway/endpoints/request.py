@@ -1,0 +1,47 @@
+"""A request to one of our own endpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gateway.errors import PARAMETER_REFUSED, GatewayError
+from gateway.oidc.messages import single_parameters
+from gateway.target import Environ, RequestTarget
+
+MAX_FORM_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """The target that was read once, and the environ for what endpoints need beyond it."""
+
+    target: RequestTarget
+    environ: Environ = field(repr=False)
+
+    @property
+    def cookies(self) -> str:
+        """The `Cookie` field as it came."""
+        return str(self.environ.get("HTTP_COOKIE", ""))
+
+    def query(self) -> dict[str, str]:
+        """Read the query, each parameter at most once; raises `parameter_refused`."""
+        return _parameters(self.target.query.encode("ascii"))
+
+    def form(self) -> dict[str, str]:
+        """Read a form body of at most 64 KiB; raises `parameter_refused`."""
+        media_type = str(self.environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
+        length = str(self.environ.get("CONTENT_LENGTH") or "0")
+        if not length.isdigit() or int(length) > MAX_FORM_BYTES:
+            raise GatewayError(PARAMETER_REFUSED, "the form is too large")
+        if int(length) == 0:
+            return {}
+        if media_type != "application/x-www-form-urlencoded":
+            raise GatewayError(PARAMETER_REFUSED, f"media type {media_type[:80]!r} is not a form's")
+        return _parameters(self.environ["wsgi.input"].read(int(length)))
+
+
+def _parameters(encoded: bytes) -> dict[str, str]:
+    try:
+        return single_parameters(encoded)
+    except GatewayError as error:
+        raise GatewayError(PARAMETER_REFUSED, error.detail) from error

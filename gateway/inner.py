@@ -1,0 +1,79 @@
+"""Handing a request to the inner app: the environ that it receives, and its response on the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
+from wsgiref.types import StartResponse, WSGIApplication
+
+from gateway.cookies import CookiePolicy
+from gateway.headers import HeaderRules, Headers, inner_headers, response_headers
+from gateway.policy import Route
+from gateway.session import Session
+from gateway.target import Environ, RequestTarget
+
+SESSION_KEY = "gateway.session"
+"""Where a wrapped app finds the `Session`, or None on a route that anyone may see."""
+
+_OUR_KEYS = frozenset({"REMOTE_USER", "AUTH_TYPE", "RAW_URI", "REQUEST_URI", SESSION_KEY})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """A request that was allowed: calling it calls the inner app."""
+
+    inner: WSGIApplication
+    environ: Mapping[str, Any] = field(repr=False)
+    cookies: CookiePolicy
+
+    def __call__(self, start_response: StartResponse) -> Iterable[bytes]:
+        """Call the inner app; no response of it can overwrite our cookies."""
+
+        def guarded(status: str, headers: Headers, exc_info: Any = None, /) -> Callable[[bytes], object]:
+            return start_response(status, response_headers(headers, self.cookies), exc_info)
+
+        return self.inner(dict(self.environ), guarded)
+
+
+def inner_environ(
+    environ: Environ, target: RequestTarget, route: Route, session: Session | None, rules: HeaderRules
+) -> dict[str, Any]:
+    """Make the environ of the inner app: the canonical target, the headers of `inner_headers`, and who is signed in."""
+    path = target.path.removeprefix(route.strip_prefix) or "/"
+    raw = f"{path}?{target.query}" if target.query else path
+    script_name = str(environ.get("SCRIPT_NAME", ""))
+    decoded = unquote_to_bytes(path).decode("latin-1")
+    kept = {key: value for key, value in environ.items() if not key.startswith("HTTP_") and key not in _OUR_KEYS}
+    made = {
+        "PATH_INFO": decoded.removeprefix(script_name),
+        "RAW_URI": raw,
+        "REQUEST_URI": raw,
+        "QUERY_STRING": target.query,
+        "HTTP_HOST": _host(target, route),
+        "REMOTE_ADDR": target.client or environ.get("REMOTE_ADDR", ""),
+        "wsgi.url_scheme": rules.public_scheme,
+        SESSION_KEY: session,
+    }
+    identity = {} if session is None else {"REMOTE_USER": session.subject, "AUTH_TYPE": "OpenIDConnect"}
+    headers = inner_headers(_headers(environ), target, route, session, rules)
+    return {**kept, **_http_keys(headers), **made, **identity}
+
+
+def _headers(environ: Environ) -> Headers:
+    return [
+        (key[5:].lower().replace("_", "-"), str(value)) for key, value in environ.items() if key.startswith("HTTP_")
+    ]
+
+
+def _http_keys(headers: Headers) -> dict[str, str]:
+    keys: dict[str, str] = {}
+    for name, value in headers:
+        key = "HTTP_" + name.upper().replace("-", "_")
+        keys[key] = f"{keys[key]}, {value}" if key in keys else value
+    return keys
+
+
+def _host(target: RequestTarget, route: Route) -> str:
+    return target.host if route.preserve_host or not route.upstream else urlsplit(route.upstream).netloc

@@ -1,0 +1,129 @@
+"""What we answer ourselves: redirects, JSON, and pages, each with the headers that keep them private and unframed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from werkzeug import Response
+
+from gateway.errors import LOGIN_REQUIRED, METHOD_REFUSED, GatewayError
+from gateway.oidc.authorization import Entropy
+from gateway.oidc.messages import base64url
+
+_NONCE_BYTES = 16
+_REFERENCE_BYTES = 6
+
+_PRIVATE = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # Not no-referrer: with that, browsers send `Origin: null` from our own forms.
+    "Referrer-Policy": "same-origin",
+}
+
+
+class Responses:
+    """Makes responses; the templates are read once."""
+
+    def __init__(self, *, start_path: str, public_url: str, entropy: Entropy) -> None:
+        self._pages = Environment(
+            loader=PackageLoader("gateway", "pages"), autoescape=True, undefined=StrictUndefined, auto_reload=False
+        )
+        self._start_path = start_path
+        self._public_url = public_url
+        self._entropy = entropy
+
+    def redirect(self, location: str, cookies: Iterable[str] = ()) -> Response:
+        """Send the browser on with a GET (RFC 9110 15.4.4)."""
+        response = Response(status=303, headers={**_PRIVATE, "Location": location})
+        response.autocorrect_location_header = False
+        return with_cookies(response, cookies)
+
+    def text(self, status: int, text: str) -> Response:
+        """Answer a machine in a word."""
+        return Response(text, status=status, headers=_PRIVATE, content_type="text/plain; charset=utf-8")
+
+    def members(self, status: int, members: Mapping[str, object], headers: Mapping[str, str] | None = None) -> Response:
+        """Answer with a JSON object."""
+        body = json.dumps(members, separators=(",", ":"))
+        return Response(body, status=status, headers={**_PRIVATE, **(headers or {})}, content_type="application/json")
+
+    def page(
+        self, name: str, context: Mapping[str, object], *, status: int = 200, form_action: str = "'self'"
+    ) -> Response:
+        """Answer with a page of ours; `form_action` is where its forms may lead (CSP 3, 6.4.2)."""
+        nonce = base64url(self._entropy(_NONCE_BYTES))
+        policy = (
+            f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
+            f"form-action {form_action}; base-uri 'none'; frame-ancestors 'none'"
+        )
+        body = self._pages.get_template(f"{name}.html").render(nonce=nonce, **context)
+        headers = {**_PRIVATE, "Content-Security-Policy": policy}
+        return Response(body, status=status, headers=headers, content_type="text/html; charset=utf-8")
+
+    def sign_out_page(self, *, action: str, rd: str, user: str) -> Response:
+        """Ask whether to sign out.
+
+        The form's answer leads on to the provider, and perhaps from there to others before it comes back; browsers
+        hold every hop against `form-action`.
+        """
+        schemes = "https:" if self._public_url.startswith("https:") else "https: http:"
+        context = {"action": action, "rd": rd, "user": user}
+        return self.page("sign_out", context, form_action=f"'self' {schemes}")
+
+    def error(self, error: GatewayError, *, html: bool, reference: str, again: str = "") -> Response:
+        """Answer a failure: its code and what the public may know, never its detail.
+
+        `again` is a path on this site for which a new login may be begun.
+        """
+        problem = error.problem
+        if html:
+            context = {
+                "title": problem.title,
+                "advice": problem.advice,
+                "code": problem.code,
+                "status": int(problem.status),
+                "reference": reference,
+                "home": "/",
+                "again": self.start_url(again) if again else "",
+            }
+            response = self.page("error", context, status=problem.status)
+        else:
+            members = {"error": problem.code, "message": problem.title, "reference": reference}
+            response = self.members(problem.status, members)
+        if error.retry_after is not None:
+            response.headers["Retry-After"] = str(error.retry_after)
+        if problem is METHOD_REFUSED:
+            response.headers["Allow"] = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+        return response
+
+    def unauthorized(self) -> Response:
+        """Answer what is no navigation: 401, where to sign in, and no cookie (RFC 9110 15.5.2)."""
+        members = {
+            "error": LOGIN_REQUIRED.code,
+            "message": LOGIN_REQUIRED.title,
+            "login_url": self._public_url + self._start_path,
+        }
+        return self.members(401, members, {"WWW-Authenticate": 'Cookie realm="gateway"'})
+
+    def fragment(self, target: str) -> Response:
+        """Answer with the page that carries the address's fragment into the login."""
+        return self.page("fragment", {"start": self._start_path, "target": target})
+
+    def start_url(self, return_to: str) -> str:
+        """Make the link that begins a login."""
+        return f"{self._start_path}?rd={quote(return_to, safe='/')}"
+
+    def reference(self) -> str:
+        """Make a name for one failure, by which the page and the log find each other."""
+        return self._entropy(_REFERENCE_BYTES).hex()
+
+
+def with_cookies(response: Response, cookies: Iterable[str]) -> Response:
+    """Add `Set-Cookie` lines to a response."""
+    for cookie in cookies:
+        response.headers.add("Set-Cookie", cookie)
+    return response

@@ -1,0 +1,18 @@
+"""What tests of a protected app need: an OpenID provider and a browser, both in process and without a network."""
+
+from gateway.testing.browser import Browser, NavigationFailed, Page
+from gateway.testing.faults import Faults, with_altered_signature, without_signature
+from gateway.testing.parties import FakeClient, User
+from gateway.testing.provider import FakeProvider
+
+__all__ = [
+    "Browser",
+    "FakeClient",
+    "FakeProvider",
+    "Faults",
+    "NavigationFailed",
+    "Page",
+    "User",
+    "with_altered_signature",
+    "without_signature",
+]

@@ -1,0 +1,326 @@
+"""Who may see what (DESIGN 3.3, 3.5 and 5 rule 9): routes, the readings of a path, and decisions."""
+
+from collections.abc import Mapping
+from urllib.parse import unquote_to_bytes
+
+import pytest
+
+from gateway.errors import GatewayError
+from gateway.policy import Access, Requirement, Route, Verdict, claim_values, compile_pattern, decide, match
+from gateway.session import Session
+from gateway.target import RequestTarget, read_target
+
+ORIGIN = "https://app.example"
+
+
+def target(path: str, method: str = "GET", headers: Mapping[str, str] | None = None) -> RequestTarget:
+    environ = {
+        "REQUEST_METHOD": method,
+        "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
+        "RAW_URI": path,
+        "HTTP_HOST": "app.example",
+        **(headers or {}),
+    }
+    return read_target(environ, ())
+
+
+def route(path: str, access: Access = Access.REQUIRED, methods: tuple[str, ...] = ()) -> Route:
+    return Route(path=path, pattern=compile_pattern(path), access=access, methods=frozenset(methods))
+
+
+def slashed(path: str) -> Route:
+    return Route(path=path, pattern=compile_pattern(path), access=Access.PUBLIC, allow_encoded_slash=True)
+
+
+def session(claims: Mapping[str, object] | None = None, scope: str = "openid read") -> Session:
+    return Session(
+        id="s1",
+        issuer="https://op.example",
+        subject="u1",
+        claims={"sub": "u1", **(claims or {})},
+        scope=scope,
+        access_token="at",
+        access_issued_at=1000,
+        access_expires_at=None,
+        refresh_token=None,
+        id_token=None,
+        created_at=1000,
+        seen_at=1000,
+    )
+
+
+DEFAULT = route("/**")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "fits"),
+    [
+        pytest.param("/a", "/a", True, id="exact"),
+        pytest.param("/a", "/a/", False, id="exact, not with a slash"),
+        pytest.param("/a", "/ab", False, id="exact, not as a prefix"),
+        pytest.param("/a", "/x/a", False, id="exact, not as a suffix"),
+        pytest.param("/a.b", "/axb", False, id="a dot is a dot"),
+        pytest.param("/a+(b)", "/a+(b)", True, id="signs of regular expressions are literal"),
+        pytest.param("/a/*", "/a/b", True, id="star, one segment"),
+        pytest.param("/a/*", "/a/", False, id="star, not an empty segment"),
+        pytest.param("/a/*", "/a", False, id="star, not the path itself"),
+        pytest.param("/a/*", "/a/b/c", False, id="star, not two segments"),
+        pytest.param("/a/*/c", "/a/b/c", True, id="star inside"),
+        pytest.param("/a/*/c", "/a/b/x/c", False, id="star inside, not two segments"),
+        pytest.param("/v1/*:delete", "/v1/x:delete", True, id="star before a text"),
+        pytest.param("/a/**", "/a", True, id="two stars, the path itself"),
+        pytest.param("/a/**", "/a/", True, id="two stars, with a slash"),
+        pytest.param("/a/**", "/a/b/c", True, id="two stars, all below"),
+        pytest.param("/a/**", "/ab", False, id="two stars, not a longer name"),
+        pytest.param("/*/b/**", "/a/b/c", True, id="both"),
+        pytest.param("/**", "/", True, id="everything, the root"),
+        pytest.param("/**", "/a/b", True, id="everything"),
+        pytest.param("/caf\u00e9/**", "/caf%C3%A9/x", True, id="not ASCII"),
+        pytest.param("/caf%c3%a9/**", "/caf%C3%A9/x", True, id="escapes in lower case"),
+        pytest.param("/%61", "/a", True, id="escapes that need not be"),
+    ],
+)
+def test_patterns(pattern: str, path: str, fits: bool) -> None:
+    assert route(pattern).fits("GET", path) is fits
+
+
+@pytest.mark.parametrize(
+    ("methods", "method", "fits"),
+    [
+        pytest.param((), "DELETE", True, id="no methods means all"),
+        pytest.param(("GET", "POST"), "POST", True, id="listed"),
+        pytest.param(("GET", "POST"), "DELETE", False, id="not listed"),
+        pytest.param(("GET",), "HEAD", True, id="HEAD goes wherever GET does"),
+        pytest.param(("POST",), "HEAD", False, id="HEAD without GET"),
+        pytest.param(("HEAD",), "GET", False, id="GET does not go wherever HEAD does"),
+    ],
+)
+def test_methods(methods: tuple[str, ...], method: str, fits: bool) -> None:
+    assert route("/a", methods=methods).fits(method, "/a") is fits
+
+
+ROUTES = (
+    route("/public/admin", Access.DENY),
+    route("/public/**", Access.PUBLIC),
+    route("/api/admin/**", Access.DENY),
+    route("/api/**", Access.OPTIONAL, ("GET",)),
+    route("/v1/*:delete", Access.DENY),
+    route("/geheim-\u00fc/**", Access.DENY),
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "pattern"),
+    [
+        pytest.param("GET", "/public/admin", "/public/admin", id="first match wins"),
+        pytest.param("GET", "/public/x", "/public/**", id="second match"),
+        pytest.param("GET", "/api/x", "/api/**", id="method fits"),
+        pytest.param("HEAD", "/api/x", "/api/**", id="HEAD as GET"),
+        pytest.param("POST", "/api/x", "/**", id="method does not fit"),
+        pytest.param("GET", "/other", "/**", id="nothing fits: the default"),
+        pytest.param("GET", "/public/%61dmin", "/public/admin", id="encoded letters do not hide it"),
+        pytest.param("GET", "/geheim-%c3%bc/x", "/geheim-\u00fc/**", id="not ASCII"),
+        pytest.param("GET", "/public/a;x=1", "/public/**", id="parameters that lead nowhere else"),
+        pytest.param("GET", "/public/%40x", "/public/**", id="encoded sign that leads nowhere else"),
+        pytest.param("GET", "/public/%252e%252e/api/admin", "/public/**", id="encoded twice is a name"),
+    ],
+)
+def test_routes_match_first_to_last(method: str, path: str, pattern: str) -> None:
+    assert match(ROUTES, DEFAULT, target(path, method)).path == pattern
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        pytest.param("GET", "/api;x=1/admin", id="parameters hide a route"),
+        pytest.param("GET", "/api/admin;x=1", id="parameters at the end hide a route"),
+        pytest.param("GET", "/public/admin;", id="empty parameter hides a route"),
+        pytest.param("GET", "/public/admin%3Bx", id="encoded parameter hides a route"),
+        pytest.param("POST", "/v1/x%3Adelete", id="encoded colon hides a route"),
+        pytest.param("POST", "/v1/x%3adelete;y", id="encoded colon and parameters hide a route"),
+        pytest.param("GET", "/public;x/a", id="parameters lead from the default to a public route"),
+    ],
+)
+def test_a_path_that_another_server_reads_as_another_route_is_refused(method: str, path: str) -> None:
+    assert match(ROUTES, DEFAULT, target("/api/a;x=1")).path == "/api/**"
+    with pytest.raises(GatewayError) as error:
+        match(ROUTES, DEFAULT, target(path, method))
+    assert error.value.code == "target_ambiguous"
+
+
+SLASHED = (route("/files/private/**", Access.DENY), slashed("/files/**"), slashed("/projects/*"), route("/plain/**"))
+
+
+@pytest.mark.parametrize(
+    ("path", "pattern"),
+    [
+        pytest.param("/files/a%2Fb", "/files/**", id="allowed below a path"),
+        pytest.param("/projects/group%2fname", "/projects/*", id="allowed in one segment"),
+    ],
+)
+def test_an_encoded_slash_where_the_route_allows_it(path: str, pattern: str) -> None:
+    assert match(SLASHED, DEFAULT, target(path)).path == pattern
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param("/plain/a%2Fb", id="not allowed"),
+        pytest.param("/other%2Fb", id="not allowed by the default"),
+        pytest.param("/files%2Fprivate", id="not allowed before the route"),
+        pytest.param("/files/private%2Fx", id="leads past another route"),
+        pytest.param("/files/%2Fprivate%2Fx", id="leads past another route, slashes merged"),
+        pytest.param("/files/private;y%2Fx", id="leads past another route, parameters cut"),
+        pytest.param("/files/privat%65%2Fx", id="leads past another route, letters encoded"),
+    ],
+)
+def test_an_encoded_slash_that_is_refused(path: str) -> None:
+    assert match(SLASHED, DEFAULT, target("/files/a%2Fb")).path == "/files/**"
+    with pytest.raises(GatewayError) as error:
+        match(SLASHED, DEFAULT, target(path))
+    assert error.value.code == "target_ambiguous"
+
+
+@pytest.mark.parametrize(
+    ("access", "signed_in", "verdict", "code"),
+    [
+        pytest.param(Access.PUBLIC, False, Verdict.ALLOW, None, id="public"),
+        pytest.param(Access.PUBLIC, True, Verdict.ALLOW, None, id="public, signed in"),
+        pytest.param(Access.OPTIONAL, False, Verdict.ALLOW, None, id="optional"),
+        pytest.param(Access.OPTIONAL, True, Verdict.ALLOW, None, id="optional, signed in"),
+        pytest.param(Access.REQUIRED, False, Verdict.LOGIN, "login_required", id="required"),
+        pytest.param(Access.REQUIRED, True, Verdict.ALLOW, None, id="required, signed in"),
+        pytest.param(Access.DENY, False, Verdict.DENY, "not_found", id="deny"),
+        pytest.param(Access.DENY, True, Verdict.DENY, "not_found", id="deny, signed in"),
+    ],
+)
+def test_access(access: Access, signed_in: bool, verdict: Verdict, code: str | None) -> None:
+    decision = decide(route("/a", access), session() if signed_in else None, target("/a"), ORIGIN)
+    assert decision.verdict is verdict
+    assert (decision.problem.code if decision.problem else None) == code
+
+
+SAME_SITE = {"HTTP_SEC_FETCH_SITE": "same-origin"}
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "verdict"),
+    [
+        pytest.param("POST", SAME_SITE, Verdict.ALLOW, id="same origin by Fetch Metadata"),
+        pytest.param("POST", {"HTTP_ORIGIN": ORIGIN}, Verdict.ALLOW, id="same origin by Origin"),
+        pytest.param("GET", {"HTTP_SEC_FETCH_SITE": "cross-site"}, Verdict.ALLOW, id="safe method"),
+        pytest.param("HEAD", {"HTTP_ORIGIN": "https://evil.example"}, Verdict.ALLOW, id="HEAD is safe"),
+        pytest.param("OPTIONS", {}, Verdict.ALLOW, id="OPTIONS is safe"),
+        pytest.param("POST", {}, Verdict.FORBID, id="no proof"),
+        pytest.param("POST", {"HTTP_SEC_FETCH_SITE": "cross-site"}, Verdict.FORBID, id="cross-site"),
+        pytest.param("POST", {"HTTP_SEC_FETCH_SITE": "same-site"}, Verdict.FORBID, id="sibling domain"),
+        pytest.param("POST", {"HTTP_SEC_FETCH_SITE": "none"}, Verdict.FORBID, id="no site"),
+        pytest.param(
+            "POST",
+            {"HTTP_SEC_FETCH_SITE": "cross-site", "HTTP_ORIGIN": ORIGIN},
+            Verdict.FORBID,
+            id="Fetch Metadata outweighs Origin",
+        ),
+        pytest.param("DELETE", {"HTTP_ORIGIN": "https://evil.example"}, Verdict.FORBID, id="another origin"),
+        pytest.param("PUT", {"HTTP_ORIGIN": "null"}, Verdict.FORBID, id="null origin"),
+        pytest.param("PATCH", {"HTTP_ORIGIN": f"{ORIGIN}.evil.example"}, Verdict.FORBID, id="own origin as a prefix"),
+        pytest.param("POST", {"HTTP_ORIGIN": "http://app.example"}, Verdict.FORBID, id="own host over http"),
+        pytest.param("PROPFIND", {}, Verdict.FORBID, id="unknown methods are unsafe"),
+    ],
+)
+@pytest.mark.parametrize("access", [Access.REQUIRED, Access.OPTIONAL])
+def test_unsafe_methods_need_same_origin_proof(
+    access: Access, method: str, headers: dict[str, str], verdict: Verdict
+) -> None:
+    decision = decide(route("/a", access), session(), target("/a", method, headers), ORIGIN)
+    assert decision.verdict is verdict
+    if verdict is Verdict.FORBID:
+        assert decision.problem
+        assert decision.problem.code == "cross_site_refused"
+
+
+def test_without_a_session_an_unsafe_method_is_asked_to_log_in() -> None:
+    decision = decide(route("/a"), None, target("/a", "POST"), ORIGIN)
+    assert decision.verdict is Verdict.LOGIN
+
+
+def demanding(claims: Mapping[str, frozenset[str]], scope: frozenset[str]) -> Route:
+    requirement = Requirement(claims=claims, scope=scope)
+    return Route(path="/a", pattern=compile_pattern("/a"), requirement=requirement)
+
+
+STAFF = {"groups": frozenset({"staff", "admin"})}
+VERIFIED = {"email_verified": frozenset({"true"})}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "claims", "allowed"),
+    [
+        pytest.param(STAFF, {"groups": ["users", "staff"]}, True, id="one of a list"),
+        pytest.param(STAFF, {"groups": "admin"}, True, id="a text"),
+        pytest.param(STAFF, {"groups": ["users"]}, False, id="none of a list"),
+        pytest.param(STAFF, {"groups": []}, False, id="empty list"),
+        pytest.param(STAFF, {}, False, id="no such claim"),
+        pytest.param(STAFF, {"groups": None}, False, id="null"),
+        pytest.param(STAFF, {"groups": "users staff"}, False, id="a text is not split"),
+        pytest.param(STAFF, {"groups": ["staff2"]}, False, id="not as a prefix"),
+        pytest.param(STAFF, {"groups": ["STAFF"]}, False, id="not in another case"),
+        pytest.param(STAFF, {"groups": {"staff": True}}, False, id="an object"),
+        pytest.param(STAFF, {"groups": [["staff"]]}, False, id="a list in a list"),
+        pytest.param(VERIFIED, {"email_verified": True}, True, id="true"),
+        pytest.param(VERIFIED, {"email_verified": "true"}, True, id="true as a text"),
+        pytest.param(VERIFIED, {"email_verified": False}, False, id="false"),
+        pytest.param(VERIFIED, {"email_verified": 1}, False, id="1 is not true"),
+        pytest.param({"level": frozenset({"3"})}, {"level": 3}, True, id="number"),
+        pytest.param({"level": frozenset({"3"})}, {"level": 33}, False, id="another number"),
+        pytest.param({**STAFF, **VERIFIED}, {"groups": "staff"}, False, id="every claim counts"),
+        pytest.param({**STAFF, **VERIFIED}, {"groups": "staff", "email_verified": True}, True, id="both claims"),
+        pytest.param({"groups": frozenset()}, {"groups": "staff"}, False, id="nobody has one of none"),
+    ],
+)
+def test_claims(wanted: dict[str, frozenset[str]], claims: dict[str, object], allowed: bool) -> None:
+    decision = decide(demanding(wanted, frozenset()), session(claims), target("/a"), ORIGIN)
+    assert decision.verdict is (Verdict.ALLOW if allowed else Verdict.FORBID)
+    assert (decision.problem is None) is allowed
+    if decision.problem:
+        assert decision.problem.code == "access_denied"
+
+
+@pytest.mark.parametrize(
+    ("granted", "allowed"),
+    [
+        pytest.param("openid read write", True, id="all and more"),
+        pytest.param("write  read", True, id="in any order"),
+        pytest.param("openid read", False, id="one is missing"),
+        pytest.param("", False, id="none"),
+        pytest.param("readwrite", False, id="not as parts of a word"),
+        pytest.param("read Write", False, id="not in another case"),
+    ],
+)
+def test_scope(granted: str, allowed: bool) -> None:
+    wanted = demanding({}, frozenset({"read", "write"}))
+    decision = decide(wanted, session(scope=granted), target("/a"), ORIGIN)
+    assert decision.verdict is (Verdict.ALLOW if allowed else Verdict.FORBID)
+
+
+def test_the_log_is_told_what_is_lacking_and_the_public_is_not() -> None:
+    decision = decide(demanding(STAFF, frozenset()), session(), target("/a"), ORIGIN)
+    assert decision.detail == "lacks claim groups"
+    assert decision.problem
+    assert "groups" not in decision.problem.title + decision.problem.advice
+
+
+def test_an_optional_route_holds_a_session_to_its_requirement() -> None:
+    wanted = Route(
+        path="/a", pattern=compile_pattern("/a"), access=Access.OPTIONAL, requirement=Requirement(claims=STAFF)
+    )
+    assert decide(wanted, None, target("/a"), ORIGIN).verdict is Verdict.ALLOW
+    assert decide(wanted, session({"groups": "staff"}), target("/a"), ORIGIN).verdict is Verdict.ALLOW
+    assert decide(wanted, session(), target("/a"), ORIGIN).verdict is Verdict.FORBID
+
+
+def test_claim_values_are_texts() -> None:
+    claims = {"mixed": ["a", 1, True, None, 1.5, {"b": 1}], "text": "c"}
+    assert claim_values(claims, "mixed") == {"a", "1", "true"}
+    assert claim_values(claims, "text") == {"c"}
+    assert claim_values(claims, "absent") == set()

@@ -124,7 +124,7 @@ class Pool:
 
     def give_back(self, connection: Connection) -> None:
         """Keep a connection whose answer was read to its end, or close it when it may not carry another."""
-        if connection.reusable and connection.is_quiet and len(self._idle) < MAX_IDLE:
+        if connection.reusable and len(self._idle) < MAX_IDLE:
             self._idle.append((os.getpid(), self._clock(), connection))
         else:
             connection.close()

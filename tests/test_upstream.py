@@ -558,9 +558,10 @@ def test_an_upstream_that_takes_no_body_is_a_read_timeout() -> None:
     assert error.value.code == "upstream_read_timeout"
 
 
+@pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"], ids=["alone", "after-hints"])
 @pytest.mark.parametrize("hang_up", [pytest.param(True, id="and-hangs-up"), pytest.param(False, id="and-waits")])
-def test_an_answer_before_the_end_of_the_body_is_the_answer(hang_up: bool) -> None:
-    refused = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig"
+def test_an_answer_before_the_end_of_the_body_is_the_answer(hang_up: bool, interim: bytes) -> None:
+    refused = interim + b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig"
     with origin([refused], [OK], head_only=True, hang_up=hang_up) as raw, upstream(raw.url) as app:
         response = call(app, environ(method="POST", body=bytes(2**25), CONTENT_LENGTH=str(2**25)))
         assert (response.status, response.body) == ("413 Content Too Large", b"big")

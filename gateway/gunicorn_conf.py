@@ -1,0 +1,41 @@
+"""How gunicorn runs the gateway; everything here can be overruled on its command line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from gateway.config import load_settings
+from gateway.config_sources import ConfigurationError
+
+wsgi_app = "gateway.app:create_app()"
+bind = os.environ.get("BIND", "127.0.0.1:4180")
+workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+worker_class = "gthread"
+threads = 32
+keepalive = 15
+
+# Who may say X-Forwarded-* is `trusted_proxies` in our own configuration, and nothing that gunicorn believes.
+forwarded_allow_ips = ""
+secure_scheme_headers: dict[str, str] = {}
+forwarder_headers = ""
+header_map = "drop"
+
+limit_request_line = 8190
+limit_request_field_size = 16380
+control_socket_disable = True
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - the heartbeat file, not data.
+
+# The path alone: the query of a callback holds the code.
+access_log_format = '%(h)s %(t)s "%(m)s %(U)s %(H)s" %(s)s %(b)s %(M)sms'
+
+
+def on_starting(_server: Any) -> None:
+    """Check the configuration before a worker is started: one line for each problem, exit code 2."""
+    try:
+        load_settings(None, os.environ)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the log is not set up for a server that will not start.
+        sys.exit(2)

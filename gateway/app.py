@@ -16,7 +16,7 @@ from wsgiref.types import StartResponse, WSGIApplication
 from werkzeug import Response
 
 from gateway.authenticator import Authenticator
-from gateway.config import Settings, load_settings, parse_settings
+from gateway.config import Settings, load_settings, load_standalone_settings, parse_settings
 from gateway.cookies import session_handles
 from gateway.endpoints.forward_auth import ForwardAuthEndpoint
 from gateway.endpoints.login import LoginEndpoints, LoginFailed
@@ -197,8 +197,18 @@ def create_app() -> Gateway:
 
     Raises `ConfigurationError`.
     """
-    settings = load_settings(None, os.environ)
+    settings = load_standalone_settings(None, os.environ)
+    _log_to_stderr(settings.log_level)
     return Gateway(settings, None, Outside())
+
+
+def _log_to_stderr(level: str) -> None:
+    # Only a gateway that stands alone sets up logging; wrapped around an app, it logs to whatever the app has set up.
+    if not _log.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+        _log.addHandler(handler)
+    _log.setLevel(level.upper())
 
 
 def _upstream(settings: Settings, url: str) -> Upstream:

@@ -88,6 +88,17 @@ def load_settings(path: str | None, environ: Mapping[str, str]) -> Settings:
     return _settings(_validated(read_sources(path, environ)))
 
 
+def load_standalone_settings(path: str | None, environ: Mapping[str, str]) -> Settings:
+    """Read the configuration of a gateway that wraps no app: something must be behind it, or a proxy beside it.
+
+    Raises `ConfigurationError`.
+    """
+    settings = load_settings(path, environ)
+    if not settings.upstream_urls and not settings.trusted_proxies:
+        raise ConfigurationError(["upstream: is missing; name what is behind the gateway: http://127.0.0.1:3000"])
+    return settings
+
+
 def parse_settings(document: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
     """Read the configuration from a mapping, secrets and environment; raises `ConfigurationError`."""
     return _settings(_validated(overlay(document, environ)))

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gateway.config import load_settings
+from gateway.config import load_standalone_settings
 from gateway.config_sources import ConfigurationError
 
 wsgi_app = "gateway.app:create_app()"
@@ -35,7 +35,7 @@ access_log_format = '%(h)s %(t)s "%(m)s %(U)s %(H)s" %(s)s %(b)s %(M)sms'
 def on_starting(_server: Any) -> None:
     """Check the configuration before a worker is started: one line for each problem, exit code 2."""
     try:
-        load_settings(None, os.environ)
+        load_standalone_settings(None, os.environ)
     except ConfigurationError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the log is not set up for a server that will not start.
         sys.exit(2)

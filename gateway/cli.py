@@ -1,0 +1,129 @@
+"""The command line: serve, check, demo, keys, schema."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from gateway.app import Gateway, Outside
+from gateway.config import Settings, load_standalone_settings
+from gateway.config_model import Document
+from gateway.config_sources import CONFIG_VARIABLE, ConfigurationError
+from gateway.demo import DemoFailed, run_demo
+from gateway.devtls import localhost_certificate
+from gateway.errors import GatewayError
+
+DEV_TLS_DIRECTORY = Path("var/dev-tls")
+CONFIGURATION_EXIT_CODE = 2
+
+
+@click.group()
+@click.version_option(package_name="gateway")
+def main() -> None:
+    """Run an OpenID Connect gateway before an app that knows nothing of login."""
+
+
+@main.command()
+@click.option("--config", "path", type=click.Path(), help="The configuration file (default: config.yaml).")
+@click.option("--bind", default="127.0.0.1:4180", show_default=True, help="Where to listen.")
+@click.option("--workers", default=2, show_default=True, type=click.IntRange(min=1), help="How many processes.")
+@click.option("--dev-tls", is_flag=True, help="Serve https with a self-signed certificate for localhost.")
+def serve(path: str | None, bind: str, workers: int, *, dev_tls: bool) -> None:
+    """Put the gateway in front of what config.yaml names."""
+    environ = dict(os.environ) | ({CONFIG_VARIABLE: path} if path else {})
+    _settings(path)
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:gateway.gunicorn_conf", "-b", bind, "-w", str(workers)]
+    if dev_tls:
+        files = localhost_certificate(DEV_TLS_DIRECTORY, datetime.datetime.now(datetime.UTC))
+        command += ["--certfile", str(files.certificate), "--keyfile", str(files.key)]
+    os.execve(sys.executable, command, environ)  # noqa: S606 - gunicorn takes this process over, with its signals.
+
+
+@main.command()
+@click.argument("path", required=False, type=click.Path(), metavar="[CONFIG]")
+def check(path: str | None) -> None:
+    """Check the configuration, then contact provider, store and upstreams; a line each."""
+    settings = _settings(path)
+    click.echo("configuration  ok")
+    gateway = Gateway(settings, None, Outside())
+    checks: list[tuple[str, Callable[[], None]]] = [
+        (f"provider       {settings.provider.issuer}", gateway.provider.check),
+        (f"store          {settings.store.type}", gateway.store.check),
+    ]
+    checks += [(f"upstream       {url}", upstream.check) for url, upstream in gateway.upstreams.items()]
+    answers = [_report(name, run) for name, run in checks]
+    sys.exit(0 if all(answers) else 1)
+
+
+@main.command()
+@click.option("--port", default=4180, show_default=True, help="Where the gateway listens.")
+def demo(port: int) -> None:
+    """Run a provider, a sample app and the gateway before it, on localhost; Ctrl-C ends them all."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with run_demo(port=port) as running:
+            click.echo(
+                f"\n  Open     {running.url}/\n  Sign in  as alice or bob; there are no passwords\n"
+                f"\n  {running.upstream}/ is the app without the gateway, {running.issuer} the provider."
+                "\n  Ctrl-C ends all three.\n"
+            )
+            running.wait()
+    except DemoFailed as error:
+        click.echo(f"The demo could not start: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        click.echo("\nThe demo has ended.")
+
+
+@main.group()
+def keys() -> None:
+    """Make secrets."""
+
+
+@keys.command("new")
+def new_key() -> None:
+    """Print a new value for session.secret."""
+    click.echo(secrets.token_urlsafe(48))
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON Schema of config.yaml."""
+    click.echo(schema_text())
+
+
+def schema_text() -> str:
+    """Write the JSON Schema that editors complete config.yaml with."""
+    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Document.model_json_schema()}
+    return json.dumps(document, indent=2)
+
+
+def _settings(path: str | None) -> Settings:
+    try:
+        return load_standalone_settings(path, os.environ)
+    except ConfigurationError as error:
+        click.echo(str(error), err=True)
+        sys.exit(CONFIGURATION_EXIT_CODE)
+
+
+def _report(name: str, run: Callable[[], None]) -> bool:
+    try:
+        run()
+    except GatewayError as error:
+        click.echo(f"{name}  FAILED: {error}")
+        return False
+    click.echo(f"{name}  ok")
+    return True
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -8,7 +8,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo quick test lint format lock clean
+.PHONY: demo quick test lint format docs lock clean
 
 demo: $(READY)
 	$(BIN)/gateway demo
@@ -28,6 +28,9 @@ lint: $(READY)
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(READY)
+	$(BIN)/python docs/update.py
 
 lock: $(READY)
 	$(BIN)/pip install -q uv

@@ -84,7 +84,7 @@ class Gateway:
         self._login = LoginEndpoints(
             settings=settings, authenticator=self.authenticator, responses=self._responses, entropy=outside.entropy
         )
-        self._endpoints = self._lay_out_endpoints(outside)
+        self.endpoints = self._lay_out_endpoints(outside)
         self.upstreams = {url: _upstream(settings, url) for url in settings.upstream_urls}
         self._inner: Mapping[str, WSGIApplication] = {**self.upstreams, "": app or _nothing_here}
 
@@ -121,7 +121,7 @@ class Gateway:
     def _decide(self, environ: Environ) -> Response | Admitted:
         target = read_target(environ, self.settings.trusted_proxies)
         request = Request(target=target, environ=environ)
-        if target.path in self._endpoints:
+        if target.path in self.endpoints:
             return self._endpoint(request)
         route = match(self.settings.routes, self.settings.default_route, target)
         session = self._session(request, route)
@@ -133,7 +133,7 @@ class Gateway:
         return self._refused(request, decision)
 
     def _endpoint(self, request: Request) -> Response:
-        endpoint = self._endpoints[request.target.path]
+        endpoint = self.endpoints[request.target.path]
         if request.target.method in endpoint.methods:
             return endpoint.answer(request)
         response = self._failed(request.environ, GatewayError(METHOD_REFUSED, request.target.method))

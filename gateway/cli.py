@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import json
+import logging
 import os
 import secrets
 import signal
@@ -16,7 +16,7 @@ import click
 
 from gateway.app import Gateway, Outside
 from gateway.config import Settings, load_standalone_settings
-from gateway.config_model import Document
+from gateway.config_docs import configuration_table, schema_text
 from gateway.config_sources import CONFIG_VARIABLE, ConfigurationError
 from gateway.demo import DemoFailed, run_demo
 from gateway.devtls import localhost_certificate
@@ -52,6 +52,7 @@ def serve(path: str | None, bind: str, workers: int, *, dev_tls: bool) -> None:
 @click.argument("path", required=False, type=click.Path(), metavar="[CONFIG]")
 def check(path: str | None) -> None:
     """Check the configuration, then contact provider, store and upstreams; a line each."""
+    logging.getLogger("gateway").addHandler(logging.NullHandler())  # What a check finds is in its own line.
     settings = _settings(path)
     click.echo("configuration  ok")
     gateway = Gateway(settings, None, Outside())
@@ -96,15 +97,10 @@ def new_key() -> None:
 
 
 @main.command()
-def schema() -> None:
+@click.option("--table", is_flag=True, help="A Markdown table of all keys instead.")
+def schema(*, table: bool) -> None:
     """Print the JSON Schema of config.yaml."""
-    click.echo(schema_text())
-
-
-def schema_text() -> str:
-    """Write the JSON Schema that editors complete config.yaml with."""
-    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Document.model_json_schema()}
-    return json.dumps(document, indent=2)
+    click.echo(configuration_table() if table else schema_text())
 
 
 def _settings(path: str | None) -> Settings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from gateway.config_values import (
     CookieName,
@@ -29,6 +29,14 @@ Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519",
     "HS256", "HS384", "HS512",
 ]  # fmt: skip
+PROTECTED_PARAMETERS = frozenset(
+    {
+        "response_type", "response_mode", "client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge",
+        "code_challenge_method", "max_age", "request", "request_uri", "id_token_hint",
+    }
+)  # fmt: skip
+"""Parameters of the authorization request that are ours to set, or that would replace all the others."""
+
 StartParameter = Literal["acr_values", "prompt", "login_hint", "ui_locales", "max_age"]
 
 
@@ -49,6 +57,14 @@ class AuthorizationModel(_Model):
     """Languages for the provider's pages."""
     extra: Mapped[str] = {}
     """More parameters of the authorization request; those that protect the flow cannot be replaced."""
+
+    @field_validator("extra")
+    @classmethod
+    def _leaves_the_flow_alone(cls, extra: dict[str, str]) -> dict[str, str]:
+        refused = sorted(PROTECTED_PARAMETERS.intersection(extra))
+        if refused:
+            raise ValueError(f"must not set {', '.join(refused)}")
+        return extra
 
 
 class ProviderModel(_Model):

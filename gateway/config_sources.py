@@ -59,6 +59,10 @@ def overlay(document: Mapping[str, object], environ: Mapping[str, str]) -> Sourc
     return Sources(document=merged, origins=origins)
 
 
+class _DuplicateKey(yaml.constructor.ConstructorError):
+    """A key that occurs twice in one mapping."""
+
+
 class _UniqueKeyLoader(yaml.SafeLoader):
     """YAML without duplicate keys: the second of two would silently win."""
 
@@ -67,7 +71,7 @@ def _construct_unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) 
     keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
     for key in keys:
         if keys.count(key) > 1:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} occurs twice", node.start_mark)
+            raise _DuplicateKey(None, None, f"the key {key!r} occurs twice", node.start_mark)
     return dict(loader.construct_mapping(node, deep=True))
 
 
@@ -83,8 +87,8 @@ def _read_file(named: str | None, default: Path) -> dict[str, object]:
         document = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506
     except OSError as error:
         raise ConfigurationError([f"{path}: cannot be read: {error.strerror}"]) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError([f"{path}: is not YAML: {_place_in_file(error)}"]) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # An impossible date is a ValueError.
+        raise ConfigurationError([f"{path}: is not YAML: {_place_in_file(error)}"]) from None
     if document is None:
         return {}
     if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
@@ -93,10 +97,13 @@ def _read_file(named: str | None, default: Path) -> dict[str, object]:
 
 
 def _place_in_file(error: Exception) -> str:
-    # Only problem and position: the parser's own message quotes the line, and the line may hold a secret.
-    problem = getattr(error, "problem", None) or type(error).__name__
+    # Only problem and position: the parser's own message quotes the line, and the line may hold a secret. The problem
+    # may quote too: a secret that begins with `*` or `!` is read as an alias or a tag.
+    problem = str(getattr(error, "problem", None) or type(error).__name__)
+    if not isinstance(error, _DuplicateKey):
+        problem = problem.partition("'")[0].partition('"')[0].strip()
     mark = getattr(error, "problem_mark", None)
-    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else str(problem)
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else problem
 
 
 def _read_secrets(directory: Path) -> dict[str, str]:

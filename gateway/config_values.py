@@ -5,10 +5,11 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, SecretStr, WithJsonSchema
+from pydantic_core import CoreSchema
 
 from gateway.errors import GatewayError
 from gateway.oidc.metadata import is_protected_url
@@ -149,6 +150,9 @@ def _ring_secret(value: SecretStr) -> SecretStr:
 
 def _verification(value: object) -> object:
     words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+    # An empty path would count as false for the library that verifies.
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("must be true, false or the path of a CA bundle")
     return words.get(value.strip().lower(), value) if isinstance(value, str) else value
 
 
@@ -158,7 +162,19 @@ def _one_or_more(value: object) -> object:
     return value if isinstance(value, list) else [value]
 
 
-Duration = Annotated[int, BeforeValidator(_duration), Field(ge=0, le=366 * 86400)]
+class _OrSingle:
+    """Tells the JSON Schema that one item may stand for a list of one."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        schema = handler(core)
+        return {"anyOf": [schema["items"], schema]}
+
+
+_DURATION_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d{1,9}\s*[smhd]?$"}]}
+
+Duration = Annotated[
+    int, BeforeValidator(_duration), Field(ge=0, le=366 * 86400), WithJsonSchema(_DURATION_SCHEMA, mode="validation")
+]
 Origin = Annotated[str, AfterValidator(_origin)]
 ProtectedURL = Annotated[str, AfterValidator(_protected_url)]
 UpstreamURL = Annotated[str, AfterValidator(_upstream_url)]
@@ -172,5 +188,5 @@ Network = Annotated[str, AfterValidator(_network)]
 RingSecret = Annotated[SecretStr, AfterValidator(_ring_secret)]
 Verification = Annotated[bool | str, BeforeValidator(_verification)]
 Listed = Annotated[list[T], BeforeValidator(_listed)]
-OneOrMore = Annotated[list[T], BeforeValidator(_one_or_more)]
+OneOrMore = Annotated[list[T], BeforeValidator(_one_or_more), _OrSingle()]
 Mapped = Annotated[dict[str, T], BeforeValidator(_from_json)]

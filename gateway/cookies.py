@@ -90,7 +90,8 @@ def without_own(policy: CookiePolicy, header: str) -> str:
 
 def is_own_set_cookie(policy: CookiePolicy, line: str) -> bool:
     """Tell whether a `Set-Cookie` line of an inner app would overwrite one of our cookies."""
-    return policy.is_own(line.partition(";")[0].partition("=")[0])
+    # Without a name, the value is what comes back first in `Cookie`, and it may hold a name (RFC 6265bis 5.7).
+    return policy.is_own(line.partition(";")[0].lstrip("= \t").partition("=")[0])
 
 
 def session_handles(policy: CookiePolicy, header: str) -> list[bytes]:

@@ -67,7 +67,7 @@ def inner_headers(
     kept = [pair for pair in _without_connection_fields(headers) if not rules.is_reserved(pair[0])]
     kept = [pair for pair in kept if pair[0] != "cookie"]
     cookie = without_own(rules.cookies, "; ".join(value for name, value in headers if name == "cookie"))
-    injected = forwarded_headers(target, route, rules) + route_headers(route, session)
+    injected = _replaced(forwarded_headers(target, route, rules), route) + route_headers(route, session)
     return kept + ([("cookie", cookie)] if cookie else []) + injected
 
 
@@ -85,17 +85,15 @@ def forwarded_headers(target: RequestTarget, route: Route, rules: HeaderRules) -
 
 def route_headers(route: Route, session: Session | None) -> Headers:
     """Make the fields that a route injects: the token, who the user is, and the configured ones."""
-    headers: Headers = []
+    headers: dict[str, str | None] = {}
     token = None if session is None else _token(route, session)
     if token is not None:
-        headers.append(("authorization", f"Bearer {token}"))
+        headers["authorization"] = f"Bearer {token}"
     if session is not None and route.identity_headers:
-        headers.extend((f"x-forwarded-{name}", value) for name, value in identity(session))
-    for name, template in route.request_headers.items():
-        value = fill_template(template, session)
-        if value is not None:
-            headers.append((name.lower(), value))
-    return headers
+        headers.update((f"x-forwarded-{name}", value) for name, value in identity(session))
+    # A configured field replaces ours of that name, also where its template stays empty: never both, never another.
+    headers.update((name.lower(), fill_template(template, session)) for name, template in route.request_headers.items())
+    return [(name, value) for name, value in headers.items() if value is not None]
 
 
 def identity(session: Session) -> Headers:
@@ -146,10 +144,14 @@ def response_headers(headers: Headers, cookies: CookiePolicy) -> Headers:
     return [pair for pair in headers if not (pair[0].lower() == "set-cookie" and is_own_set_cookie(cookies, pair[1]))]
 
 
+def _replaced(headers: Headers, route: Route) -> Headers:
+    configured = {name.lower() for name in route.request_headers}
+    return [pair for pair in headers if pair[0] not in configured] if configured else headers
+
+
 def _without_connection_fields(headers: Headers) -> Headers:
     values = ",".join(value for name, value in headers if name == "connection")
-    named = {token.strip().lower() for token in values.split(",")} - _NOT_DROPPED
-    folded = {token.replace("_", "-") for token in named if token}
+    folded = {token.strip().lower().replace("_", "-") for token in values.split(",")} - _NOT_DROPPED
     return [pair for pair in headers if pair[0].replace("_", "-") not in folded or pair[0] in ("connection", "upgrade")]
 
 

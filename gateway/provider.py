@@ -75,20 +75,33 @@ class _Kept(Generic[T]):
         self._value: T | None = None
         self._error: GatewayError | None = None
         self._ask_again_at = 0.0
+        self._insist_again_at = 0.0
 
     def get(self) -> T:
         """Return the value, fetching it if it is old; raises what the fetch raised when there is none to return."""
-        if self._clock() >= self._ask_again_at:
-            with self._lock:
+        if self._clock() >= self._ask_again_at and self._lock.acquire(blocking=self._value is None):
+            try:
                 if self._clock() >= self._ask_again_at:
                     self._renew()
+            finally:
+                self._lock.release()
         if self._value is None:
-            raise self._error or RuntimeError("nothing was fetched")
+            # Without the frames of whoever was told before: each raise would add its own, and keep their requests.
+            raise (self._error or RuntimeError("nothing was fetched")).with_traceback(None)
         return self._value
 
-    def expire(self) -> None:
-        """Have the next `get` fetch anew."""
-        self._ask_again_at = 0.0
+    def newer_than(self, known: T) -> T:
+        """Return a value fetched after one that may be out of date, asking at most once in KEY_REFETCH_SECONDS.
+
+        Returns `known` itself when it is not time to ask; raises what the fetch raised when the last one failed.
+        """
+        with self._lock:
+            if self._value is known and self._clock() >= self._insist_again_at:
+                self._insist_again_at = self._clock() + KEY_REFETCH_SECONDS
+                self._renew()
+            if self._value is known and self._error is not None:
+                raise self._error
+            return known if self._value is None else self._value
 
     def _renew(self) -> None:
         try:
@@ -113,7 +126,6 @@ class Provider:
         self._clock = clock
         self._metadata = _Kept(self._fetch_metadata, clock)
         self._keys = _Kept(self._fetch_keys, clock)
-        self._refetch_keys_at = 0.0
         self._refresh_again_at = 0.0
 
     @property
@@ -213,15 +225,14 @@ class Provider:
 
     def _with_keys(self, raw: str, check: Callable[[SignedToken, KeySet], IDToken]) -> IDToken:
         token = parse_signed(raw, self._client.id_token_algorithms)
+        keys = self._keys.get()
         try:
-            return check(token, self._keys.get())
+            return check(token, keys)
         except GatewayError as error:
             # Keys may have been replaced since: with a new `kid`, or with none to tell by (OIDC Core 10.1.1).
-            if error.problem not in (JWT_KEY_UNKNOWN, JWT_SIGNATURE_INVALID) or self._clock() < self._refetch_keys_at:
+            if error.problem not in (JWT_KEY_UNKNOWN, JWT_SIGNATURE_INVALID):
                 raise
-        self._refetch_keys_at = self._clock() + KEY_REFETCH_SECONDS
-        self._keys.expire()
-        return check(token, self._keys.get())
+        return check(token, self._keys.newer_than(keys))
 
     def _expected(self, tokens: TokenSet) -> Expected:
         return Expected(

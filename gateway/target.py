@@ -214,24 +214,28 @@ def _client(environ: Environ, trusted_proxies: Sequence[Network]) -> str:
     hops = [hop.strip() for hop in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
     while hops and _is_trusted(address, trusted_proxies):
         address = hops.pop()
-    try:
-        return str(ipaddress.ip_address(address))
-    except ValueError:
-        return ""
+    parsed = _address(address)
+    return "" if parsed is None else str(parsed)
 
 
 def _forwarded_for(environ: Environ, *, peer_trusted: bool) -> str:
-    peer = str(environ.get("REMOTE_ADDR", ""))
+    peer = str(_address(environ.get("REMOTE_ADDR", "")) or environ.get("REMOTE_ADDR", ""))
     earlier = environ.get("HTTP_X_FORWARDED_FOR", "").strip() if peer_trusted else ""
     return f"{earlier}, {peer}" if earlier else peer
 
 
 def _is_trusted(address: str, trusted_proxies: Sequence[Network]) -> bool:
+    parsed = _address(address)
+    return parsed is not None and any(parsed in network for network in trusted_proxies)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        parsed = ipaddress.ip_address(address)
+        parsed = ipaddress.ip_address(text)
     except ValueError:
-        return False
-    return any(parsed in network for network in trusted_proxies)
+        return None
+    # A socket that serves both families names an IPv4 peer as ::ffff:a.b.c.d (RFC 4291 2.5.5.2).
+    return getattr(parsed, "ipv4_mapped", None) or parsed
 
 
 def _is_navigation(method: str, environ: Environ) -> bool:

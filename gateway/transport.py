@@ -65,8 +65,9 @@ class RequestsTransport:
 def _read(response: requests.Response, deadline: float, call: Call) -> bytes:
     chunks: list[bytes] = []
     size = 0
-    # urllib3 bounds each piece after decompression, so that a small answer cannot unfold into a large one unseen.
-    while chunk := response.raw.read(_CHUNK_BYTES, decode_content=True):
+    # urllib3 bounds each piece after decompression, so that a small answer cannot unfold into a large one unseen;
+    # `read1` returns with what has come, so that an answer of single bytes cannot outlast the deadline.
+    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
         size += len(chunk)
         if size > MAX_REPLY_BYTES:
             raise ProviderUnavailable(

@@ -106,7 +106,8 @@ class FileBackend(Probed):
             try:
                 yield
             finally:
-                path.unlink(missing_ok=True)
+                with _disk():
+                    path.unlink(missing_ok=True)
         finally:
             os.close(descriptor)
 
@@ -116,7 +117,8 @@ class FileBackend(Probed):
         for path in self._entries.iterdir():
             _sweep_entry(path, now)
         for path in self._claims.iterdir():
-            _unlink_if(path, lambda modified: modified < now)
+            # The grace also covers a claim whose file was just made and has not been given its end yet.
+            _unlink_if(path, lambda modified: modified < now - SWEEP_GRACE_SECONDS)
         for path in self._locks.iterdir():
             # A lock file is deleted by its holder; one this old was left by a process that was killed.
             _unlink_if(path, lambda modified: modified < now - _STALE_FILE_SECONDS)

@@ -10,7 +10,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from werkzeug.wrappers import Request, Response
 
 from gateway.errors import PROVIDER_UNREACHABLE, ProviderUnavailable
-from gateway.oidc.messages import Call, Reply
+from gateway.oidc.messages import RETRY_AFTER_SECONDS, Call, Reply
 from gateway.oidc.metadata import WELL_KNOWN
 from gateway.testing.back_channel import discovery, jwks, refusal_response, revoke, token, userinfo
 from gateway.testing.front_channel import authorize, end_session
@@ -55,7 +55,7 @@ class FakeProvider(ProviderState):
     def transport(self, call: Call) -> Reply:
         """Answer a call of the back channel; raises `ProviderUnavailable` when down and for any other origin."""
         if self.faults.down:
-            raise ProviderUnavailable(PROVIDER_UNREACHABLE, "the provider is down")
+            raise ProviderUnavailable(PROVIDER_UNREACHABLE, "the provider is down", retry_after=RETRY_AFTER_SECONDS)
         if _origin(call.url) != _origin(self.issuer):
             raise ProviderUnavailable(PROVIDER_UNREACHABLE, f"nothing answers at {_origin(call.url)}")
         answer = exchange(self, method=call.method, url=call.url, headers=call.headers.items(), body=call.body)

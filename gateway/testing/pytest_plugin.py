@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from wsgiref.types import WSGIApplication
 
 import pytest
 
+from gateway.app import Gateway, Outside
 from gateway.testing.browser import Browser
 from gateway.testing.parties import FakeClient
 from gateway.testing.provider import FakeProvider
 
 APP_ORIGIN = "https://app.example"
 ISSUER = "https://op.example"
+CLIENT_ID = "app"
+CLIENT_SECRET = "a secret of the app, for tests alone"
 
 
 @pytest.fixture
@@ -23,13 +26,33 @@ def fake_provider() -> FakeProvider:
     gateway's own callback path.
     """
     client = FakeClient(
-        client_id="app",
-        client_secret="a secret of the app, for tests alone",
+        client_id=CLIENT_ID,
+        client_secret=CLIENT_SECRET,
         redirect_uris=[f"{APP_ORIGIN}/oauth2/callback"],
-        post_logout_redirect_uris=[f"{APP_ORIGIN}/", f"{APP_ORIGIN}/oauth2/sign_out"],
+        post_logout_redirect_uris=[f"{APP_ORIGIN}/oauth2/signed_out"],
     )
     alice = {"name": "Alice Example", "email": "alice@op.example", "email_verified": True, "groups": ["staff"]}
     return FakeProvider(issuer=ISSUER, clients=[client], users={"alice": alice}, sign_in_as="alice")
+
+
+@pytest.fixture
+def protect(fake_provider: FakeProvider) -> Callable[..., Gateway]:
+    """Give a factory of gateways around an app, whose users sign in at the test's provider.
+
+    `protect(app)` asks everybody to sign in; `protect(app, {"routes": [...]})` lays keys of config.yaml over that.
+    """
+
+    def make(app: WSGIApplication, config: Mapping[str, object] | None = None) -> Gateway:
+        document = {
+            "public_url": APP_ORIGIN,
+            "provider": {"issuer": ISSUER, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET},
+            "session": {"secret": "a secret of the tests, good for nothing else", "store": {"type": "memory"}},
+            **(config or {}),
+        }
+        outside = Outside(transport=fake_provider.transport, clock=fake_provider.clock)
+        return Gateway.from_config(document, outside=outside)(app)
+
+    return make
 
 
 @pytest.fixture

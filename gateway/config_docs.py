@@ -1,0 +1,58 @@
+"""The configuration described for people and for editors, from the model itself."""
+
+from __future__ import annotations
+
+import json
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from gateway.config_model import Document
+
+
+def schema_text() -> str:
+    """Write the JSON Schema that editors complete config.yaml with."""
+    schema = Document.model_json_schema()
+    # In a file nothing is required: the environment and the secrets may have it.
+    for model in (schema, schema["$defs"]["ProviderModel"], schema["$defs"]["SessionModel"]):
+        model.pop("required", None)
+    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=2)
+
+
+def configuration_table() -> str:
+    """Write the Markdown table of all keys."""
+    lines = ["| key | default | meaning |", "| --- | --- | --- |"]
+    lines += [f"| `{path}` | {_default(field)} | {field.description} |" for path, field in _fields(Document, "")]
+    return "\n".join(lines)
+
+
+def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in model.model_fields.items():
+        nested, mark = _nested(field.annotation)
+        if nested is None:
+            yield prefix + name, field
+        else:
+            yield from _fields(nested, f"{prefix}{name}{mark}.")
+
+
+def _nested(annotation: Any) -> tuple[type[BaseModel] | None, str]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation, ""
+    for argument in typing.get_args(annotation):
+        if isinstance(argument, type) and issubclass(argument, BaseModel):
+            return argument, "[]"
+    return None, ""
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default is PydanticUndefined:
+        return "required"
+    if field.default is None or isinstance(field.default, SecretStr):
+        return ""
+    if isinstance(field.default, int) and not isinstance(field.default, bool):
+        return f"`{field.default}s`"  # All numbers of the configuration are durations.
+    return f"`{json.dumps(field.default)}`" if field.default not in ({}, []) else "none"

@@ -1,0 +1,133 @@
+"""README, config.yaml, docs and code never disagree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gateway.app import Gateway
+from gateway.cli import main
+from gateway.config import load_standalone_settings, parse_settings
+from gateway.config_docs import configuration_table, schema_text
+from gateway.testing import Browser, FakeProvider
+from gateway.testing.sample import sample_app
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONFIG = (ROOT / "config.yaml").read_text(encoding="utf-8")
+SECRET = {"GATEWAY_SESSION__SECRET": "thirty-two characters are enough"}
+
+# A key that has no default stands behind a `# `, directly before its name; prose has a capital after it.
+COMMENTED_KEY = re.compile(r"^(\s*)# ([a-z_]+:.*)$", re.MULTILINE)
+
+
+def everything() -> dict[str, Any]:
+    document = yaml.safe_load(COMMENTED_KEY.sub(r"\1\2", CONFIG))
+    assert isinstance(document, dict)
+    return document
+
+
+def keys_of_model() -> Iterator[str]:
+    for line in configuration_table().splitlines()[2:]:
+        yield line.split("`")[1]
+
+
+def keys_of_document(value: object, prefix: str = "") -> Iterator[str]:
+    if isinstance(value, Mapping) and value and prefix.rpartition(".")[2] not in ("claims", "request_headers", "extra"):
+        for name, child in value.items():
+            yield from keys_of_document(child, f"{prefix}.{name}" if prefix else name)
+    elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+        for child in value:
+            yield from keys_of_document(child, f"{prefix}[]")
+    else:
+        yield prefix
+
+
+def test_config_yaml_has_every_key_and_no_other() -> None:
+    assert set(keys_of_document(everything())) == set(keys_of_model())
+
+
+def test_config_yaml_is_accepted_as_shipped() -> None:
+    settings = load_standalone_settings(str(ROOT / "config.yaml"), SECRET)
+    assert settings.client.client_id == "client-python"
+
+
+def test_config_yaml_shows_the_defaults() -> None:
+    shown = yaml.safe_load(CONFIG)
+    least = {
+        "public_url": shown["public_url"],
+        "upstream": shown["upstream"],
+        "provider": {name: shown["provider"][name] for name in ("issuer", "client_id", "client_secret")},
+        "routes": shown["routes"],
+    }
+    assert parse_settings(shown, SECRET) == parse_settings(least, SECRET)
+
+
+def test_commented_keys_are_accepted_too() -> None:
+    document = everything()
+    document["session"]["secret"] = SECRET["GATEWAY_SESSION__SECRET"]
+    document["session"]["store"]["type"] = "redis"
+    assert parse_settings(document, {}).callback_path == "/callback"
+
+
+def test_readme_has_the_table_of_the_model() -> None:
+    assert configuration_table() in README, "run `make docs`"
+
+
+def test_schema_is_that_of_the_model() -> None:
+    assert (ROOT / "docs" / "config.schema.json").read_text(encoding="utf-8") == schema_text() + "\n", "run `make docs`"
+    assert "$schema=docs/config.schema.json" in CONFIG.splitlines()[0]
+
+
+@pytest.mark.parametrize("command", re.findall(r"^gateway ([a-z]+)|\$\(gateway ([a-z]+)", README, re.MULTILINE))
+def test_readme_names_only_commands_that_exist(command: tuple[str, str]) -> None:
+    assert "".join(command) in main.commands
+
+
+def test_readme_names_the_endpoints_that_exist(protect: Callable[..., Gateway]) -> None:
+    gateway = protect(sample_app)
+    named = set(re.findall(r"`(?:GET|POST)(?:, POST)? (/[a-z0-9_/]+)", README))
+    assert named == set(gateway.endpoints) - {"/oauth2/signed_out"}
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#:]+)\)", README + (ROOT / "CONTRIBUTING.md").read_text()))
+def test_links_lead_to_files(link: str) -> None:
+    assert (ROOT / link).exists()
+
+
+@pytest.mark.parametrize(
+    "path", re.findall(r"`([a-z_/]+\.py)`", (ROOT / "docs" / "security.md").read_text(encoding="utf-8"))
+)
+def test_security_page_names_files_that_exist(path: str) -> None:
+    assert (ROOT / "gateway" / path).exists() or (ROOT / "tests" / path).exists()
+
+
+def test_readme_examples_run(
+    protect: Callable[..., Gateway],
+    browser_for: Callable[[Any], Browser],
+    fake_provider: FakeProvider,
+) -> None:
+    def app(environ: dict[str, Any], start_response: Callable[..., object]) -> list[bytes]:
+        session = environ["gateway.session"]
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [f"Hello {session.claims.get('name', session.subject)}".encode()]
+
+    examples = README.partition("## Testing an app")[2].partition("```python\n")[2].partition("```")[0]
+    scope: dict[str, Any] = {"app": app}
+    exec(examples, scope)
+    scope["test_greets_by_name"](protect, browser_for)
+    scope["test_refuses_another_issuer"](protect, browser_for, fake_provider)
+
+
+def test_lock_files_name_every_dependency_of_the_project() -> None:
+    runtime = (ROOT / "locks" / "runtime.txt").read_text(encoding="utf-8")
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    dependencies = project.partition("dependencies = [")[2].partition("]")[0]
+    for name in re.findall(r'"([a-z0-9]+)', dependencies):
+        assert re.search(rf"^{name}==", runtime, re.MULTILINE), name
+        assert re.search(rf"^\| {name} \|", (ROOT / "docs" / "dependencies.md").read_text().lower(), re.MULTILINE), name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from gateway.testing.sample import sample_app
 
 LOOPBACK = "127.0.0.1"
 READY_SECONDS = 20
+END_SECONDS = 10
 
 USERS: Mapping[str, Mapping[str, object]] = {
     "alice": {
@@ -116,17 +118,24 @@ def _provider(client: FakeClient) -> Iterator[str]:
 @contextmanager
 def _gateway(environ: Mapping[str, str], port: int) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "gunicorn", "-c", "python:gateway.gunicorn_conf", "--log-level", "warning"]
-    arguments = ["-b", f"{LOOPBACK}:{port}", "-w", "2"]
-    process = subprocess.Popen([*command, *arguments], env=dict(environ))  # noqa: S603 - our own words throughout.
+    # A session of its own: Ctrl-C reaches us alone, and we end the gateway in good order.
+    process = subprocess.Popen(  # noqa: S603 - our own words throughout.
+        [*command, "-b", f"{LOOPBACK}:{port}", "-w", "2"], env=dict(environ), start_new_session=True
+    )
     try:
         _wait_until_ready(process, port)
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # The master and its workers, which would outlive it.
+        process.wait()
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote
+from wsgiref.types import WSGIEnvironment
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from werkzeug import Response
+from werkzeug.datastructures import Headers
 
 from gateway.errors import LOGIN_REQUIRED, METHOD_REFUSED, GatewayError
 from gateway.oidc.authorization import Entropy
@@ -38,9 +40,7 @@ class Responses:
 
     def redirect(self, location: str, cookies: Iterable[str] = ()) -> Response:
         """Send the browser on with a GET (RFC 9110 15.4.4)."""
-        response = Response(status=303, headers={**_PRIVATE, "Location": location})
-        response.autocorrect_location_header = False
-        return with_cookies(response, cookies)
+        return with_cookies(_Redirect(status=303, headers={**_PRIVATE, "Location": location}), cookies)
 
     def text(self, status: int, text: str) -> Response:
         """Answer a machine in a word."""
@@ -120,6 +120,15 @@ class Responses:
     def reference(self) -> str:
         """Make a name for one failure, by which the page and the log find each other."""
         return self._entropy(_REFERENCE_BYTES).hex()
+
+
+class _Redirect(Response):
+    """A response whose `Location` goes out as it was made: the address that was asked for, to the letter."""
+
+    def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
+        headers = super().get_wsgi_headers(environ)
+        headers["Location"] = self.headers["Location"]  # werkzeug encodes what browsers leave alone, brackets say.
+        return headers
 
 
 def with_cookies(response: Response, cookies: Iterable[str]) -> Response:

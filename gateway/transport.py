@@ -7,12 +7,14 @@ import time
 from http.cookiejar import DefaultCookiePolicy
 
 import requests
+from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from gateway.errors import PROVIDER_ANSWER_INVALID, PROVIDER_UNREACHABLE, ProviderUnavailable
 from gateway.oidc.messages import MAX_REPLY_BYTES, RETRY_AFTER_SECONDS, Call, Reply
 
 _CHUNK_BYTES = 64 * 1024
+_MAX_IDLE = 32  # As many as a worker has threads; what is over is closed after each call, with a warning.
 _log = logging.getLogger("gateway.transport")
 
 
@@ -29,6 +31,8 @@ class RequestsTransport:
         self._session.verify = verify
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.headers["User-Agent"] = "gateway"
+        for scheme in ("https://", "http://"):
+            self._session.mount(scheme, HTTPAdapter(pool_maxsize=_MAX_IDLE))
         if verify is False:
             _log.warning("provider.verify_tls is false: anyone on the way can pose as the provider")
 

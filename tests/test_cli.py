@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
+import signal
 import ssl
 import stat
 import subprocess
@@ -91,6 +93,26 @@ def test_the_demo_signs_nobody_in_by_itself_and_leaves_nothing_behind() -> None:
     assert demo.process.poll() is not None
     with pytest.raises(requests.ConnectionError):
         requests.get(f"{demo.url}/ping", timeout=2)
+
+
+def test_ctrl_c_ends_the_whole_demo() -> None:
+    command = [sys.executable, "-c", "from gateway.cli import main; main()", "demo", "--port", "0"]
+    demo = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert demo.stdout is not None
+        said = "".join(next(iter(demo.stdout)) for _ in range(6))
+        urls = re.findall(r"http://[a-z0-9.]+:[0-9]+/?", said)
+        assert len(urls) == 3, said
+        assert requests.get(f"{urls[0]}ping", timeout=10).text == "OK"
+        os.killpg(demo.pid, signal.SIGINT)  # As a terminal does: to every process of the foreground group.
+        assert demo.wait(30) == 0
+        for url in urls:
+            with pytest.raises(requests.ConnectionError):
+                requests.get(url, timeout=2)
+    finally:
+        if demo.poll() is None:
+            os.killpg(demo.pid, signal.SIGKILL)
+        demo.communicate()
 
 
 def test_dev_tls_makes_a_certificate_for_localhost_once(tmp_path: Path) -> None:

@@ -98,12 +98,12 @@ def _own_path(value: str) -> str:
 def _pattern(value: str) -> str:
     literal = value.removesuffix("/**")
     try:
-        canonical = canonical_path(literal or "/")
+        canonical = canonical_path(value)
     except GatewayError as error:
         raise ValueError("must be a path such as /api/**, without `.`, `..` or `//`") from error
     if "**" in literal:
         raise ValueError("** may only stand at the end, after a slash: /api/**")
-    if canonical != (literal or "/"):
+    if canonical != value:
         raise ValueError(f"must be written in its canonical form: {canonical}")
     return value
 

@@ -13,6 +13,9 @@ from gateway.errors import (
     ID_TOKEN_MISSING,
     JWT_KEY_UNKNOWN,
     JWT_SIGNATURE_INVALID,
+    METADATA_INVALID,
+    METADATA_ISSUER_MISMATCH,
+    PROVIDER_ANSWER_INVALID,
     PROVIDER_UNREACHABLE,
     GatewayError,
     ProviderUnavailable,
@@ -51,6 +54,9 @@ BACKOFF_SECONDS = 5
 
 KEY_REFETCH_SECONDS = 60
 """How often a token that no known key fits may cause a new fetch of the keys."""
+
+# A page of maintenance, say: it tells nothing about a session, though something did answer.
+_NO_ANSWER = (PROVIDER_ANSWER_INVALID, METADATA_INVALID, METADATA_ISSUER_MISMATCH)
 
 _log = logging.getLogger("gateway.provider")
 T = TypeVar("T")
@@ -100,7 +106,7 @@ class _Kept(Generic[T]):
                 self._insist_again_at = self._clock() + KEY_REFETCH_SECONDS
                 self._renew()
             if self._value is known and self._error is not None:
-                raise self._error
+                raise self._error.with_traceback(None)
             return known if self._value is None else self._value
 
     def _renew(self) -> None:
@@ -183,9 +189,12 @@ class Provider:
             raise ProviderUnavailable(PROVIDER_UNREACHABLE, "still left alone", retry_after=BACKOFF_SECONDS)
         try:
             return self._refresh(session)
-        except ProviderUnavailable:
+        except GatewayError as error:
+            if not isinstance(error, ProviderUnavailable) and error.problem not in _NO_ANSWER:
+                raise
             self._refresh_again_at = self._clock() + BACKOFF_SECONDS
-            raise
+            retry_after = error.retry_after or BACKOFF_SECONDS
+            raise ProviderUnavailable(error.problem, error.detail, retry_after=retry_after) from error
 
     def revoke(self, token: str, hint: str) -> None:
         """Revoke a token where the provider offers that; a failure is logged and is no one's business (RFC 7009)."""
@@ -208,6 +217,7 @@ class Provider:
         return None if endpoint is None else end_session_url(endpoint, self._client, id_token=id_token, state=state)
 
     def _refresh(self, session: Session) -> tuple[TokenSet, IDToken | None]:
+        self._keys.get()  # First: once the old refresh token is used, the new one must not be lost for want of keys.
         reply = self._transport(refresh_grant(self.metadata(), self._client, session.refresh_token or ""))
         tokens = process_token_reply(reply, requested_scope=session.scope, now=self._now())
         if tokens.id_token is None:

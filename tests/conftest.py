@@ -1,10 +1,13 @@
-"""What all tests share: the rule for tests that need a real peer."""
+"""What all tests share: the rule for tests that need a real peer, and the gateway with all that is around it."""
 
 import os
-from collections.abc import Callable, Mapping
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Final
 
 import pytest
+from harness import Mode, Site, run_site
 from peers import browser, node_provider, servers
 
 REAL_VARIABLE: Final = "GATEWAY_TEST_REAL"
@@ -30,3 +33,24 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.fail("; ".join(missing), pytrace=False)
     if missing:
         pytest.skip("; ".join(missing))
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the URL of a Redis server that lives as long as the tests do."""
+    with servers.run_redis(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+@pytest.fixture
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    """Give a gateway around an app, with sessions in memory, or in the combination that the test's param names."""
+    param: tuple[Mode, str] = getattr(request, "param", ("wrapped", "memory"))
+    mode, store = param
+    settings: dict[str, object] = {"type": store}
+    if store == "file":
+        settings["path"] = str(tmp_path / "sessions")
+    if store == "redis":
+        settings |= {"url": request.getfixturevalue("redis_url"), "prefix": f"{secrets.token_hex(4)}:"}
+    with run_site(mode=mode, store=settings) as running:
+        yield running

@@ -1,0 +1,187 @@
+"""The environ of the inner app (DESIGN 3.10, PEP 3333): the canonical target, who is signed in, and no way back."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+import pytest
+
+from gateway.cookies import CookiePolicy
+from gateway.headers import header_rules
+from gateway.inner import SESSION_KEY, Admitted, inner_environ
+from gateway.policy import Route, Token, compile_pattern
+from gateway.sealing import KeyRing
+from gateway.session import Session
+from gateway.target import read_target
+
+COOKIES: Final = CookiePolicy(name="gateway", secure=True, ring=KeyRing.of(["a secret of at least 32 characters"]))
+WRAPPED: Final = Route(path="/**", pattern=compile_pattern("/**"))
+UPSTREAM: Final = replace(WRAPPED, upstream="http://up.example:3000", token=Token.ACCESS_TOKEN, identity_headers=True)
+SESSION: Final = Session(
+    id="s1",
+    issuer="https://op.example",
+    subject="u1",
+    claims={"email": "a@op.example"},
+    scope="openid",
+    access_token="the-access-token",
+    access_issued_at=1000,
+    access_expires_at=None,
+    refresh_token=None,
+    id_token=None,
+    created_at=1000,
+    seen_at=1000,
+)
+
+
+def request(raw: str = "/", members: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    path, _, query = raw.partition("?")
+    return {
+        "REQUEST_METHOD": "GET",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
+        "QUERY_STRING": query,
+        "RAW_URI": raw,
+        "REMOTE_ADDR": "203.0.113.9",
+        "HTTP_HOST": "app.example",
+        "wsgi.url_scheme": "http",
+        **(members or {}),
+    }
+
+
+def inner(environ: Mapping[str, Any], route: Route = WRAPPED, session: Session | None = SESSION) -> dict[str, Any]:
+    return inner_environ(environ, read_target(environ, ()), route, session, header_rules(COOKIES, "https", [route]))
+
+
+@pytest.mark.parametrize(
+    ("raw", "strip_prefix", "path_info", "raw_uri"),
+    [
+        pytest.param("/", "", "/", "/", id="root"),
+        pytest.param("/%61?b=%63", "", "/a", "/a?b=%63", id="canonical path, query as it came"),
+        pytest.param("/caf%c3%a9", "", "/caf\xc3\xa9", "/caf%C3%A9", id="decoded once, as latin-1 (PEP 3333)"),
+        pytest.param("/a%252fb", "", "/a%2fb", "/a%252fb", id="encoded twice, decoded once"),
+        pytest.param("/api/x?y", "/api", "/x", "/x?y", id="a prefix is cut"),
+        pytest.param("/api", "/api", "/", "/", id="all is cut"),
+        pytest.param("/api/api/x", "/api", "/api/x", "/api/x", id="cut once"),
+    ],
+)
+def test_the_form_that_is_matched_is_the_form_that_is_forwarded(
+    raw: str, strip_prefix: str, path_info: str, raw_uri: str
+) -> None:
+    environ = inner(request(raw), replace(WRAPPED, strip_prefix=strip_prefix))
+    assert (environ["PATH_INFO"], environ["RAW_URI"], environ["REQUEST_URI"]) == (path_info, raw_uri, raw_uri)
+    assert environ["QUERY_STRING"] == raw_uri.partition("?")[2]
+
+
+def test_a_mounted_gateway_keeps_its_script_name() -> None:
+    members = {"SCRIPT_NAME": "/mount", "PATH_INFO": "/a", "RAW_URI": "/mount/a"}
+    environ = inner(request("/mount/a", members))
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/mount", "/a")
+
+
+@pytest.mark.parametrize(
+    ("session", "expected"),
+    [
+        pytest.param(SESSION, {"REMOTE_USER": "u1", "AUTH_TYPE": "OpenIDConnect", SESSION_KEY: SESSION}, id="somebody"),
+        pytest.param(None, {SESSION_KEY: None}, id="nobody"),
+    ],
+)
+def test_who_is_signed_in(session: Session | None, expected: Mapping[str, object]) -> None:
+    spoofed = {"REMOTE_USER": "admin", "AUTH_TYPE": "Basic", SESSION_KEY: "spoofed", "HTTP_REMOTE_USER": "admin"}
+    environ = inner(request("/", spoofed), session=session)
+    assert {key: environ[key] for key in ("REMOTE_USER", "AUTH_TYPE", SESSION_KEY) if key in environ} == expected
+    assert "HTTP_REMOTE_USER" not in environ
+
+
+@pytest.mark.parametrize(
+    ("route", "identity"),
+    [
+        pytest.param(WRAPPED, {}, id="a wrapped app is told in the environ alone"),
+        pytest.param(
+            UPSTREAM,
+            {
+                "HTTP_AUTHORIZATION": "Bearer the-access-token",
+                "HTTP_X_FORWARDED_USER": "u1",
+                "HTTP_X_FORWARDED_EMAIL": "a@op.example",
+            },
+            id="an upstream is told in headers",
+        ),
+    ],
+)
+def test_identity_headers(route: Route, identity: Mapping[str, str]) -> None:
+    spoofed = {
+        "HTTP_AUTHORIZATION": "Bearer spoofed",
+        "HTTP_X_FORWARDED_USER": "admin",
+        "HTTP_X_FORWARDED_EMAIL": "admin@op.example",
+        "HTTP_CONNECTION": "x-forwarded-user, authorization",
+    }
+    environ = inner(request("/", spoofed), route)
+    assert {key: environ[key] for key in spoofed if key in environ and key != "HTTP_CONNECTION"} == identity
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        pytest.param({"HTTP_COOKIE": "a=1; __Host-gateway=x"}, {"HTTP_COOKIE": "a=1"}, id="our cookies are cut out"),
+        pytest.param({"HTTP_COOKIE": "__Host-gateway=x"}, {"HTTP_COOKIE": None}, id="no cookie is left"),
+        pytest.param({"HTTP_ACCEPT": "*/*"}, {"HTTP_ACCEPT": "*/*"}, id="other headers pass"),
+        pytest.param({"HTTP_PROXY": "http://evil"}, {"HTTP_PROXY": None}, id="HTTP_PROXY (httpoxy)"),
+        pytest.param({"CONTENT_TYPE": "a/b", "CONTENT_LENGTH": "3"}, {"CONTENT_TYPE": "a/b", "CONTENT_LENGTH": "3"},
+                     id="the body's type and length"),
+        pytest.param({"wsgi.input": "stream"}, {"wsgi.input": "stream"}, id="the body itself"),
+        pytest.param({}, {"wsgi.url_scheme": "https"}, id="the scheme that the browser sees"),
+        pytest.param({}, {"REMOTE_ADDR": "203.0.113.9"}, id="the client's address"),
+        pytest.param({"REMOTE_ADDR": ""}, {"REMOTE_ADDR": ""}, id="a Unix socket"),
+        pytest.param({"HTTP_X_FORWARDED_FOR": "1.1.1.1"}, {"HTTP_X_FORWARDED_FOR": "203.0.113.9"}, id="our own chain"),
+    ],
+)  # fmt: skip
+def test_what_passes(members: Mapping[str, str], expected: Mapping[str, str | None]) -> None:
+    environ = inner(request("/", members))
+    assert {key: environ.get(key) for key in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("route", "host"),
+    [
+        pytest.param(WRAPPED, "app.example", id="wrapped"),
+        pytest.param(UPSTREAM, "app.example", id="an upstream sees the browser's"),
+        pytest.param(replace(UPSTREAM, preserve_host=False), "up.example:3000", id="or its own"),
+        pytest.param(replace(WRAPPED, preserve_host=False), "app.example", id="a wrapped app has no other"),
+    ],
+)
+def test_the_host(route: Route, host: str) -> None:
+    assert inner(request(), route)["HTTP_HOST"] == host
+
+
+def test_the_environ_of_the_server_stays_as_it_was() -> None:
+    environ = request("/a", {"HTTP_COOKIE": "__Host-gateway=x", "REMOTE_USER": "admin"})
+    before = dict(environ)
+    inner(environ)
+    assert environ == before
+
+
+def test_the_inner_app_is_called_with_a_copy_and_cannot_set_our_cookies() -> None:
+    given = inner(request())
+    before = dict(given)
+    sent: list[tuple[str, list[tuple[str, str]], Any]] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        environ["REMOTE_USER"] = "changed"
+        start_response("200 OK", [("Set-Cookie", "__Host-gateway=evil"), ("Set-Cookie", "a=1")])
+        return [b"body"]
+
+    def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Callable[[bytes], None]:
+        sent.append((status, headers, exc_info))
+        return lambda _: None
+
+    assert list(Admitted(inner=app, environ=given, cookies=COOKIES)(start_response)) == [b"body"]
+    assert sent == [("200 OK", [("Set-Cookie", "a=1")], None)]
+    assert given == before
+
+
+def test_an_admitted_request_does_not_show_its_environ() -> None:
+    assert "the-access-token" not in repr(Admitted(inner=_never, environ=inner(request(), UPSTREAM), cookies=COOKIES))
+
+
+def _never(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    raise AssertionError("not to be called")

@@ -1,0 +1,133 @@
+"""The layers (DESIGN 2): imports go downwards only, none hides in a function, and nothing grows past its size."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+PACKAGE: Final = Path(__file__).parent.parent / "gateway"
+MAX_MODULE_LINES: Final = 300
+MAX_FUNCTION_LINES: Final = 45
+
+ORDER: Final = (
+    ("errors",),
+    (
+        "oidc", "oidc.messages", "oidc.jose", "oidc.metadata", "oidc.authorization", "oidc.client_auth",
+        "oidc.token_endpoint", "oidc.id_token", "oidc.logout",
+        "sealing", "session", "target", "policy", "cookies", "headers",
+    ),
+    ("config_values", "config_model", "config_sources", "config", "config_docs"),
+    (
+        "backends", "backends.base", "backends.file", "backends.memory", "backends.redis", "store", "transport",
+        "provider", "upstream_pool", "upstream",
+    ),
+    ("authenticator",),
+    (
+        "responses", "inner", "endpoints", "endpoints.request", "endpoints.login", "endpoints.session",
+        "endpoints.logout", "endpoints.forward_auth", "endpoints.table",
+    ),
+    ("app", "gunicorn_conf", "devtls", "demo", "cli", "gateway"),
+)  # fmt: skip
+"""L0 to L6, each in its own order: a module imports only what stands before it. `gateway` is the package itself."""
+
+RANK: Final = {name: number for number, name in enumerate(name for layer in ORDER for name in layer)}
+
+SIBLINGS: Final = frozenset({"oidc.authorization", "oidc.client_auth"}), frozenset({"oidc.id_token", "oidc.logout"})
+"""Modules of the protocol that stand side by side and know nothing of each other."""
+
+ABOVE_TESTING: Final = frozenset({"demo", "cli"})
+"""The only modules that may import the fake provider."""
+
+
+PLUGIN: Final = "testing.pytest_plugin"
+"""The fixtures for users, which make a whole gateway too."""
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__") or "gateway"
+
+
+MODULES: Final = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+LAYERED: Final = {name: path for name, path in MODULES.items() if name.split(".")[0] != "testing"}
+TESTING: Final = {name: path for name, path in MODULES.items() if name.split(".")[0] == "testing"}
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported_from_gateway(path: Path) -> Iterator[str]:
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Import):
+            yield from (_own_name(alias.name) for alias in node.names if alias.name.split(".")[0] == "gateway")
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} has a relative import, which this test cannot read"
+            if (node.module or "").split(".")[0] == "gateway":
+                yield from (_imported_module(node.module or "", alias.name) for alias in node.names)
+
+
+def _imported_module(module: str, name: str) -> str:
+    own = _own_name(module)
+    submodule = name if own == "gateway" else f"{own}.{name}"
+    return submodule if submodule in MODULES else own
+
+
+def _own_name(module: str) -> str:
+    return module.removeprefix("gateway").lstrip(".") or "gateway"
+
+
+def functions_of(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    nodes = ast.walk(tree_of(path))
+    yield from (node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def test_every_module_has_its_layer() -> None:
+    assert set(LAYERED) == set(RANK)
+
+
+@pytest.mark.parametrize("name", LAYERED)
+def test_imports_go_downwards_only(name: str) -> None:
+    upwards = [other for other in imported_from_gateway(LAYERED[name]) if other in RANK and RANK[other] >= RANK[name]]
+    assert upwards == []
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERED if name.startswith("oidc.")])
+def test_the_protocol_imports_nothing_of_ours_but_the_errors_and_itself(name: str) -> None:
+    imported = set(imported_from_gateway(LAYERED[name]))
+    assert {other for other in imported if other != "errors" and not other.startswith("oidc.")} == set()
+    beside = {other for siblings in SIBLINGS if name in siblings for other in siblings}
+    assert imported & beside == set()
+
+
+@pytest.mark.parametrize("name", LAYERED)
+def test_the_fake_provider_is_imported_by_the_demonstration_alone(name: str) -> None:
+    testing = {other for other in imported_from_gateway(LAYERED[name]) if other in TESTING}
+    assert testing == set() or name in ABOVE_TESTING
+
+
+@pytest.mark.parametrize("name", TESTING)
+def test_the_fake_provider_knows_the_protocol_and_the_errors_alone(name: str) -> None:
+    imported = set(imported_from_gateway(TESTING[name])) - ({"app"} if name == PLUGIN else set())
+    assert {other for other in imported if other.split(".")[0] not in ("testing", "oidc", "errors")} == set()
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_import_hides_in_a_function(name: str) -> None:
+    hidden = [
+        node.lineno
+        for function in functions_of(MODULES[name])
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert hidden == []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_module_and_no_function_grows_past_its_size(name: str) -> None:
+    path = MODULES[name]
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_MODULE_LINES
+    sizes = {function.name: (function.end_lineno or 0) - function.lineno + 1 for function in functions_of(path)}
+    assert {function: size for function, size in sizes.items() if size > MAX_FUNCTION_LINES} == {}

@@ -1,0 +1,289 @@
+"""Sessions at rest (DESIGN 5 rules 3 to 5): sealed to their handle, ended for good, never confused with a failure."""
+
+import json
+import secrets
+from dataclasses import replace
+from typing import Final
+
+import pytest
+
+from gateway.backends.base import Backend, LockBusy
+from gateway.backends.file import FileBackend
+from gateway.backends.memory import MemoryBackend
+from gateway.backends.redis import RedisBackend
+from gateway.config import StoreSettings
+from gateway.cookies import HANDLE_BYTES
+from gateway.errors import StoreUnavailable
+from gateway.sealing import KeyRing, seal
+from gateway.session import FORMAT, Lifetimes, Session, to_bytes
+from gateway.store import ENDED_SECONDS, HeldSession, SessionStore, make_backend, session_id
+
+NOW: Final = 1_800_000_000
+OLD: Final = "an old secret of at least thirty-two characters"
+NEW: Final = "a new secret of at least thirty-two characters"
+LIFETIMES: Final = Lifetimes(idle=600, absolute=3600, refresh_leeway=60)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = float(NOW)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def store_on(backend: Backend, clock: Clock, *ring: str) -> SessionStore:
+    return SessionStore(
+        backend=backend,
+        ring=KeyRing.of(ring or (OLD,)),
+        lifetimes=LIFETIMES,
+        clock=clock,
+        entropy=secrets.token_bytes,
+    )
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def backend() -> MemoryBackend:
+    return MemoryBackend()
+
+
+@pytest.fixture
+def store(backend: MemoryBackend, clock: Clock) -> SessionStore:
+    return store_on(backend, clock)
+
+
+def session(name: str) -> Session:
+    return Session(
+        id=name,
+        issuer="https://op.example",
+        subject="u1",
+        claims={"sub": "u1"},
+        scope="openid",
+        access_token="the-access-token",
+        access_issued_at=NOW,
+        access_expires_at=None,
+        refresh_token="the-refresh-token",
+        id_token=None,
+        created_at=NOW,
+        seen_at=NOW,
+    )
+
+
+def entry(held: HeldSession) -> str:
+    return f"session:{held.session.id}"
+
+
+def at_rest(backend: Backend, held: HeldSession) -> bytes:
+    sealed = backend.get(entry(held))
+    assert sealed is not None
+    return sealed
+
+
+def test_a_session_is_loaded_by_its_handle(store: SessionStore) -> None:
+    held = store.create(session)
+    assert store.load(held.handle) == held.session
+    assert len(held.handle) == HANDLE_BYTES
+    assert held.session.id == session_id(held.handle)
+
+
+def test_every_session_has_a_handle_of_its_own(store: SessionStore) -> None:
+    assert len({store.create(session).handle for _ in range(100)}) == 100
+
+
+def test_the_store_sees_neither_handle_nor_tokens(store: SessionStore, backend: MemoryBackend) -> None:
+    held = store.create(session)
+    sealed = at_rest(backend, held)
+    for secret in (held.handle, b"the-access-token", b"the-refresh-token", b"u1", b"op.example"):
+        assert secret not in sealed
+    assert repr(held.handle) not in repr(held)
+
+
+@pytest.mark.parametrize(
+    "handle",
+    [
+        pytest.param(b"x" * HANDLE_BYTES, id="unknown"),
+        pytest.param(b"", id="empty"),
+        pytest.param(b"x", id="short"),
+    ],
+)
+def test_a_wrong_handle_opens_nothing(store: SessionStore, handle: bytes) -> None:
+    store.create(session)
+    assert store.load(handle) is None
+
+
+def test_one_session_under_the_name_of_another_does_not_open(store: SessionStore, backend: MemoryBackend) -> None:
+    one, other = store.create(session), store.create(session)
+    backend.set(entry(other), at_rest(backend, one), 60)
+    assert store.load(other.handle) is None
+    assert store.load(one.handle) == one.session
+
+
+def test_a_session_that_names_another_is_none(store: SessionStore, backend: MemoryBackend) -> None:
+    held = store.create(session)
+    foreign = to_bytes(replace(held.session, id="another"))
+    sealed = seal(KeyRing.of([OLD]), "session", foreign, entropy=secrets.token_bytes, binding=held.handle)
+    backend.set(entry(held), sealed, 60)
+    assert store.load(held.handle) is None
+
+
+@pytest.mark.parametrize(
+    ("ring", "opens"),
+    [
+        pytest.param((OLD,), True, id="the same secret"),
+        pytest.param((NEW, OLD), True, id="rotated, the old one still opens"),
+        pytest.param((NEW,), False, id="another secret"),
+    ],
+)
+def test_a_session_opens_under_its_ring(
+    store: SessionStore, backend: MemoryBackend, clock: Clock, ring: tuple[str, ...], opens: bool
+) -> None:
+    held = store.create(session)
+    assert store_on(backend, clock, *ring).load(held.handle) == (held.session if opens else None)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "lives"),
+    [
+        pytest.param(599, True, id="the last second of the idle time"),
+        pytest.param(600, False, id="idle for too long"),
+    ],
+)
+def test_an_expired_session_is_none_though_it_is_still_stored(
+    store: SessionStore, backend: MemoryBackend, clock: Clock, seconds: int, lives: bool
+) -> None:
+    held = store.create(session)
+    clock.now += seconds
+    assert (store.load(held.handle) is not None) is lives
+    assert at_rest(backend, held)
+
+
+@pytest.mark.parametrize(
+    "plaintext",
+    [
+        pytest.param(json.dumps({"format": FORMAT + 1}).encode(), id="a later format"),
+        pytest.param(b"not JSON", id="not JSON"),
+        pytest.param(b"\x80\x04N.", id="a pickle"),
+    ],
+)
+def test_what_another_version_wrote_is_no_session(
+    store: SessionStore, backend: MemoryBackend, plaintext: bytes
+) -> None:
+    held = store.create(session)
+    sealed = seal(KeyRing.of([OLD]), "session", plaintext, entropy=secrets.token_bytes, binding=held.handle)
+    backend.set(entry(held), sealed, 60)
+    assert store.load(held.handle) is None
+
+
+def test_a_replaced_session_is_loaded_anew_with_the_newest_key(backend: MemoryBackend, clock: Clock) -> None:
+    held = store_on(backend, clock, OLD).create(session)
+    touched = replace(held, session=held.session.touched(NOW + 60))
+    assert store_on(backend, clock, NEW, OLD).replace(touched) == touched.session
+    assert store_on(backend, clock, NEW).load(held.handle) == touched.session
+
+
+def test_an_ended_session_is_gone_and_stays_gone(store: SessionStore, backend: MemoryBackend) -> None:
+    held, other = store.create(session), store.create(session)
+    store.end(held.session.id)
+    assert store.load(held.handle) is None
+    assert store.replace(held) is None
+    assert store.load(held.handle) is None
+    assert backend.get(entry(held)) is None
+    assert store.load(other.handle) == other.session
+
+
+class Interrupted(MemoryBackend):
+    """A memory in which something happens right after an entry was written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.session_to_end = ""
+        self.store: SessionStore | None = None
+
+    def set(self, key: str, value: bytes, seconds: int) -> None:
+        super().set(key, value, seconds)
+        if self.store is not None and key == f"session:{self.session_to_end}":
+            self.store.end(self.session_to_end)
+
+
+def test_a_logout_between_write_and_check_of_a_refresh_wins(clock: Clock) -> None:
+    backend = Interrupted()
+    store = store_on(backend, clock)
+    held = store.create(session)
+    backend.session_to_end, backend.store = held.session.id, store
+    assert store.replace(held) is None
+    assert store.load(held.handle) is None
+
+
+def test_ending_what_is_not_there_is_no_failure(store: SessionStore) -> None:
+    held = store.create(session)
+    store.end("unknown")
+    store.end(held.session.id)
+    store.end(held.session.id)
+    assert store.load(held.handle) is None
+
+
+class Recording(MemoryBackend):
+    """A memory that notes for how long entries are to live."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: dict[str, int] = {}
+
+    def set(self, key: str, value: bytes, seconds: int) -> None:
+        self.seconds[key.partition(":")[0]] = seconds
+        super().set(key, value, seconds)
+
+
+def test_entries_live_as_long_as_they_are_needed(clock: Clock) -> None:
+    backend = Recording()
+    store = store_on(backend, clock)
+    held = store.create(session)
+    assert backend.seconds == {"session": LIFETIMES.idle}
+    clock.now += 3500
+    store.replace(replace(held, session=held.session.touched(NOW + 3500)))
+    assert backend.seconds == {"session": 100}
+    store.end(held.session.id)
+    assert backend.seconds == {"session": 100, "ended": ENDED_SECONDS}
+
+
+def test_a_value_is_claimed_once(store: SessionStore) -> None:
+    assert [store.claim("state-1", 60), store.claim("state-1", 60), store.claim("state-2", 60)] == [True, False, True]
+
+
+def test_a_session_is_locked_once(store: SessionStore) -> None:
+    with store.lock("s1"):
+        with pytest.raises(LockBusy), store.lock("s1"):
+            raise AssertionError("the lock was held")
+        with store.lock("s2"):
+            assert store.load(b"x" * HANDLE_BYTES) is None
+
+
+class Down(MemoryBackend):
+    """A memory that forgets what is written."""
+
+    def get(self, key: str) -> bytes | None:
+        return super().get(f"forgotten {key}")
+
+
+def test_a_store_that_does_not_return_what_was_written_is_down(clock: Clock) -> None:
+    with pytest.raises(StoreUnavailable) as error:
+        store_on(Down(), clock).check()
+    assert error.value.code == "store_down"
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        pytest.param("memory", MemoryBackend, id="memory"),
+        pytest.param("file", FileBackend, id="file"),
+        pytest.param("redis", RedisBackend, id="redis"),
+    ],
+)
+def test_the_configured_backend_is_made(kind: str, expected: type, tmp_path: object) -> None:
+    settings = StoreSettings(type=kind, path=f"{tmp_path}/sessions", url="redis://127.0.0.1:1/0", prefix="p:")
+    assert isinstance(make_backend(settings), expected)

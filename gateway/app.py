@@ -28,7 +28,7 @@ from gateway.errors import INTERNAL, METHOD_REFUSED, NOT_FOUND, GatewayError
 from gateway.inner import Admitted, inner_environ
 from gateway.oidc.authorization import Entropy
 from gateway.oidc.messages import Transport
-from gateway.policy import Access, Decision, Route, Verdict, decide, match
+from gateway.policy import Decision, Route, Verdict, asks_who, decide_all, match_all
 from gateway.provider import Provider
 from gateway.responses import Responses
 from gateway.session import Session
@@ -66,6 +66,7 @@ class Gateway:
         self.store = SessionStore(
             backend=make_backend(settings.store),
             ring=settings.ring,
+            realm=" ".join((settings.public_url, settings.provider.issuer, settings.client.client_id)),
             lifetimes=settings.lifetimes,
             clock=outside.clock,
             entropy=outside.entropy,
@@ -123,13 +124,13 @@ class Gateway:
         request = Request(target=target, environ=environ)
         if target.path in self.endpoints:
             return self._endpoint(request)
-        route = match(self.settings.routes, self.settings.default_route, target)
-        session = self._session(request, route)
-        decision = decide(route, session, target, self.settings.public_url)
+        routes = match_all(self.settings.routes, self.settings.default_route, target)
+        session = self._session(request) if asks_who(routes) else None
+        decision = decide_all(routes, session, target, self.settings.public_url)
         if decision.verdict is Verdict.ALLOW:
-            return self._admitted(request, route, session)
+            return self._admitted(request, routes[0], session)
         if decision.verdict is Verdict.LOGIN:
-            return self._challenge(request, route)
+            return self._challenge(request, routes[0])
         return self._refused(request, decision)
 
     def _endpoint(self, request: Request) -> Response:
@@ -140,9 +141,7 @@ class Gateway:
         response.headers["Allow"] = ", ".join(endpoint.methods)
         return response
 
-    def _session(self, request: Request, route: Route) -> Session | None:
-        if route.access in (Access.PUBLIC, Access.DENY):
-            return None
+    def _session(self, request: Request) -> Session | None:
         held = self.authenticator.current_session(session_handles(self.settings.cookies, request.cookies))
         return None if held is None else held.session
 
@@ -151,6 +150,7 @@ class Gateway:
             inner=self._inner[route.upstream],
             environ=inner_environ(request.environ, request.target, route, session, self.settings.rules),
             cookies=self.settings.cookies,
+            personal=session is not None,
         )
 
     def _challenge(self, request: Request, route: Route) -> Response:

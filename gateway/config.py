@@ -73,6 +73,7 @@ class Settings:
     rules: HeaderRules
     upstream: UpstreamSettings
     trusted_proxies: tuple[Network, ...]
+    forward_auth: bool
     forward_uri_header: str
     forward_method_header: str
     log_level: str
@@ -94,7 +95,7 @@ def load_standalone_settings(path: str | None, environ: Mapping[str, str]) -> Se
     Raises `ConfigurationError`.
     """
     settings = load_settings(path, environ)
-    if not settings.upstream_urls and not settings.trusted_proxies:
+    if not settings.upstream_urls and not settings.forward_auth:
         raise ConfigurationError(["upstream: is missing; name what is behind the gateway: http://127.0.0.1:3000"])
     return settings
 
@@ -148,13 +149,14 @@ def _settings(document: Document) -> Settings:
         store=_store(document.session.store),
         routes=routes,
         default_route=default_route,
-        rules=header_rules(cookies, scheme, (*routes, default_route)),
+        rules=header_rules(cookies, document.public_url, (*routes, default_route)),
         upstream=UpstreamSettings(
             connect_timeout=document.upstream_connection.connect_timeout,
             read_timeout=document.upstream_connection.read_timeout,
             verify_tls=document.upstream_connection.verify_tls,
         ),
         trusted_proxies=tuple(ipaddress.ip_network(network) for network in document.trusted_proxies),
+        forward_auth=document.forward_auth.enabled,
         forward_uri_header=document.forward_auth.uri_header,
         forward_method_header=document.forward_auth.method_header,
         log_level=document.log_level,

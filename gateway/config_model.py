@@ -86,8 +86,8 @@ class ProviderModel(_Model):
     """Whether the userinfo endpoint is asked at login."""
     verify_tls: Verification = True
     """Whether the provider's certificate is checked; a path names a CA bundle, false is for experiments."""
-    timeout: Duration = 10
-    """How long a call to the provider may take altogether."""
+    timeout: Annotated[Duration, Field(ge=1, le=30)] = 10
+    """How long the provider may be silent, and how long its answer may take."""
     clock_leeway: Annotated[Duration, Field(le=300)] = 60
     """How far the provider's clock may be off."""
     metadata: Mapped[object] = {}
@@ -191,6 +191,8 @@ class RouteModel(_Model):
 class ForwardAuthModel(_Model):
     """How a proxy beside us names the target that it asks about."""
 
+    enabled: bool = False
+    """Whether /oauth2/auth answers the addresses of `trusted_proxies`."""
     uri_header: HeaderName = "X-Forwarded-Uri"
     """The header in which a trusted proxy names the target that it asks about."""
     method_header: HeaderName = "X-Forwarded-Method"
@@ -230,7 +232,7 @@ class Document(_Model):
     keep_fragment: bool = False
     """Whether a page of ours runs before the login, so that the #fragment of the address survives it."""
     trusted_proxies: Listed[Network] = []
-    """Addresses whose X-Forwarded-* are believed, and which may ask for decisions."""
+    """Addresses whose X-Forwarded-For and -Proto are believed, and which may ask for decisions."""
     forward_auth: ForwardAuthModel = ForwardAuthModel()
     """How nginx, Traefik or Caddy name what they ask about."""
     upstream_connection: UpstreamModel = UpstreamModel()

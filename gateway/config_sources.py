@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,8 @@ SECRETS_VARIABLE = "GATEWAY_SECRETS_DIR"
 DEFAULT_FILE = "config.yaml"
 
 _NOT_KEYS = frozenset({CONFIG_VARIABLE, SECRETS_VARIABLE})
-_TEST_PREFIX = "GATEWAY_TEST_"
+# Of the tests; and what Kubernetes sets in every pod beside a Service of our name.
+_FOREIGN = re.compile(r"GATEWAY_(?:TEST_.*|PORT|PORT_[0-9].*|SERVICE_(?:HOST|PORT).*)")
 
 
 class ConfigurationError(Exception):
@@ -54,7 +56,7 @@ def overlay(document: Mapping[str, object], environ: Mapping[str, str]) -> Sourc
         for name, value in _read_secrets(Path(secrets_directory)).items():
             _place(merged, origins, name.lower().removeprefix(PREFIX.lower()), value, f"the secret {name}")
     for name, value in sorted(environ.items()):
-        if name.startswith(PREFIX) and not name.startswith(_TEST_PREFIX) and name not in _NOT_KEYS:
+        if name.startswith(PREFIX) and not _FOREIGN.fullmatch(name) and name not in _NOT_KEYS:
             _place(merged, origins, name.removeprefix(PREFIX).lower(), value, name)
     return Sources(document=merged, origins=origins)
 

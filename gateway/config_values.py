@@ -58,7 +58,9 @@ def _origin(value: str) -> str:
         raise ValueError("must be an https URL (http only on localhost): https://app.example.com")
     if parts.path not in ("", "/") or "?" in value:
         raise ValueError("must be an origin, without a path: https://app.example.com")
-    return value.rstrip("/").lower()
+    # As a browser writes an origin: lower case, the default port left out (RFC 6454 6.2).
+    default_port = {"https": ":443", "http": ":80"}[parts.scheme]
+    return value.rstrip("/").lower().removesuffix(default_port)
 
 
 def _protected_url(value: str) -> str:
@@ -103,6 +105,8 @@ def _pattern(value: str) -> str:
         raise ValueError("must be a path such as /api/**, without `.`, `..` or `//`") from error
     if "**" in literal:
         raise ValueError("** may only stand at the end, after a slash: /api/**")
+    if any("*" in segment and segment != "*" for segment in literal.split("/")):
+        raise ValueError("* stands for a whole segment: /users/*/edit")
     if canonical != value:
         raise ValueError(f"must be written in its canonical form: {canonical}")
     return value

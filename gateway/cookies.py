@@ -77,15 +77,24 @@ class LogoutNote:
 
 
 def read_cookies(header: str) -> list[tuple[str, str]]:
-    """Split a `Cookie` field into names and values, in order, doubles kept."""
+    """Split a `Cookie` field into names and values, in order, doubles kept.
+
+    Only space and tab are cut: a name that begins with another kind of space is another name to the browser, which
+    then does not hold it to the rules of `__Host-`.
+    """
     pairs = (part.partition("=") for part in header.split(";"))
-    return [(name.strip(), value.strip()) for name, mark, value in pairs if mark]
+    return [(name.strip(" \t"), value.strip(" \t")) for name, mark, value in pairs if mark]
 
 
 def without_own(policy: CookiePolicy, header: str) -> str:
     """Cut our cookies out of a `Cookie` field and leave the others as they came."""
-    kept = [part.strip() for part in header.split(";") if not policy.is_own(part.partition("=")[0])]
+    kept = [part.strip() for part in header.split(";") if not _has_own(policy, part)]
     return "; ".join(part for part in kept if part)
+
+
+def _has_own(policy: CookiePolicy, part: str) -> bool:
+    # Some servers join two `Cookie` fields by a comma (RFC 9113 8.2.3 wants a semicolon).
+    return any(policy.is_own(piece.partition("=")[0]) for piece in part.split(","))
 
 
 def is_own_set_cookie(policy: CookiePolicy, line: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from gateway.cookies import CookiePolicy, is_own_set_cookie, without_own
 from gateway.policy import Route, Token
@@ -20,14 +20,17 @@ _NOT_DROPPED = frozenset(
     {"authorization", "content-length", "content-type", "cookie", "host", "origin", "transfer-encoding", "upgrade"}
 )
 
-_IDENTITY = frozenset({"authorization", "forwarded", "proxy", "proxy-authorization", "x-real-ip", "x-rewrite-url"})
+_IDENTITY = frozenset(
+    {"authorization", "forwarded", "proxy", "proxy-authorization", "true-client-ip", "x-real-ip", "x-rewrite-url"}
+)
 _IDENTITY_PREFIXES = (
     "x-forwarded-", "x-auth-request-", "x-gateway-", "x-original-", "x-remote-", "x-authenticated-", "x-webauth-",
-    "remote-",
+    "remote-", "oidc-claim-", "ssl-client-", "x-ssl-client-", "x-client-cert",
 )  # fmt: skip
 METHOD_OVERRIDES = frozenset({"x-http-method", "x-http-method-override", "x-method-override"})
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.:/-]*)\}")
+_NOT_ALPHANUMERIC = re.compile(r"[^a-z0-9]")
 _SAFE_IN_VALUES = "".join(chr(octet) for octet in range(0x20, 0x7F) if chr(octet) != "%")
 
 
@@ -37,23 +40,30 @@ class HeaderRules:
 
     cookies: CookiePolicy
     public_scheme: str
+    public_host: str
     reserved: frozenset[str]
 
     def is_reserved(self, name: str) -> bool:
         """Tell whether a field of that name is ours to set, also when written with `_` or in another case."""
-        folded = name.lower().replace("_", "-")
+        folded = _NOT_ALPHANUMERIC.sub("-", name.lower())
         return folded in self.reserved or folded.startswith(_IDENTITY_PREFIXES)
 
 
-def header_rules(cookies: CookiePolicy, public_scheme: str, routes: Iterable[Route]) -> HeaderRules:
+def header_rules(cookies: CookiePolicy, public_url: str, routes: Iterable[Route]) -> HeaderRules:
     """Collect the names that no client may send: the fixed ones and all that any route injects.
 
     Where a rule is about methods, the fields that change the method for some frameworks are among them.
     """
     listed = list(routes)
-    injected = {name.lower().replace("_", "-") for route in listed for name in route.request_headers}
+    origin = urlsplit(public_url)
+    injected = {_NOT_ALPHANUMERIC.sub("-", name.lower()) for route in listed for name in route.request_headers}
     overrides = METHOD_OVERRIDES if any(route.methods for route in listed) else frozenset()
-    return HeaderRules(cookies=cookies, public_scheme=public_scheme, reserved=_IDENTITY | injected | overrides)
+    return HeaderRules(
+        cookies=cookies,
+        public_scheme=origin.scheme,
+        public_host=origin.netloc,
+        reserved=_IDENTITY | injected | overrides,
+    )
 
 
 def inner_headers(
@@ -77,8 +87,8 @@ def forwarded_headers(target: RequestTarget, route: Route, rules: HeaderRules) -
     headers = [
         ("x-forwarded-for", target.forwarded_for),
         ("x-forwarded-proto", rules.public_scheme),
-        ("x-forwarded-host", target.host),
-        ("forwarded", f'for={node};host="{target.host}";proto={rules.public_scheme}'),
+        ("x-forwarded-host", rules.public_host),
+        ("forwarded", f'for={node};host="{rules.public_host}";proto={rules.public_scheme}'),
     ]
     return [*headers, ("x-forwarded-prefix", route.strip_prefix)] if route.strip_prefix else headers
 
@@ -139,9 +149,20 @@ def field_value(text: str) -> str:
     return "%20" * leading + inner + "%20" * trailing
 
 
-def response_headers(headers: Headers, cookies: CookiePolicy) -> Headers:
-    """Pass on an inner app's response fields but for a `Set-Cookie` of one of our cookies."""
-    return [pair for pair in headers if not (pair[0].lower() == "set-cookie" and is_own_set_cookie(cookies, pair[1]))]
+def response_headers(headers: Headers, cookies: CookiePolicy, *, personal: bool) -> Headers:
+    """Pass on an inner app's response fields but for a `Set-Cookie` of one of our cookies.
+
+    What a session was needed for is `personal`: no shared cache may give it to others, though the app, which knows
+    of no login, called it public (RFC 9111 5.2.2.7).
+    """
+    kept = [pair for pair in headers if not (pair[0].lower() == "set-cookie" and is_own_set_cookie(cookies, pair[1]))]
+    return [_personal(pair) for pair in kept] if personal else kept
+
+
+def _personal(pair: tuple[str, str]) -> tuple[str, str]:
+    directives = [item.strip() for item in pair[1].split(",")] if pair[0].lower() == "cache-control" else []
+    kept = [item for item in directives if item.lower().partition("=")[0] not in ("public", "s-maxage")]
+    return pair if kept == directives else (pair[0], ", ".join([*kept, "private"]))
 
 
 def _replaced(headers: Headers, route: Route) -> Headers:

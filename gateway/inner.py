@@ -27,12 +27,13 @@ class Admitted:
     inner: WSGIApplication
     environ: Mapping[str, Any] = field(repr=False)
     cookies: CookiePolicy
+    personal: bool
 
     def __call__(self, start_response: StartResponse) -> Iterable[bytes]:
         """Call the inner app; no response of it can overwrite our cookies."""
 
         def guarded(status: str, headers: Headers, exc_info: Any = None, /) -> Callable[[bytes], object]:
-            return start_response(status, response_headers(headers, self.cookies), exc_info)
+            return start_response(status, response_headers(headers, self.cookies, personal=self.personal), exc_info)
 
         return self.inner(dict(self.environ), guarded)
 
@@ -51,7 +52,7 @@ def inner_environ(
         "RAW_URI": raw,
         "REQUEST_URI": raw,
         "QUERY_STRING": target.query,
-        "HTTP_HOST": _host(target, route),
+        "HTTP_HOST": _host(rules, route),
         "REMOTE_ADDR": target.client or environ.get("REMOTE_ADDR", ""),
         "wsgi.url_scheme": rules.public_scheme,
         SESSION_KEY: session,
@@ -75,5 +76,5 @@ def _http_keys(headers: Headers) -> dict[str, str]:
     return keys
 
 
-def _host(target: RequestTarget, route: Route) -> str:
-    return target.host if route.preserve_host or not route.upstream else urlsplit(route.upstream).netloc
+def _host(rules: HeaderRules, route: Route) -> str:
+    return rules.public_host if route.preserve_host or not route.upstream else urlsplit(route.upstream).netloc

@@ -88,9 +88,16 @@ class Route:
 
     def fits(self, method: str, path: str) -> bool:
         """Tell whether the rule is about that method and path; HEAD goes wherever GET does."""
-        if self.methods and method not in self.methods and not (method == "HEAD" and "GET" in self.methods):
-            return False
-        return self.pattern.fullmatch(path) is not None
+        return self._is_for(method) and self.pattern.fullmatch(path) is not None
+
+    def fits_leniently(self, method: str, path: str) -> bool:
+        """Tell the same as a server would that takes no notice of case and of a slash at the end."""
+        bare = path.rstrip("/")
+        lenient = re.compile(self.pattern.pattern, re.DOTALL | re.IGNORECASE)
+        return self._is_for(method) and any(lenient.fullmatch(form) for form in (bare or "/", f"{bare}/"))
+
+    def _is_for(self, method: str) -> bool:
+        return not self.methods or method in self.methods or (method == "HEAD" and "GET" in self.methods)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +132,27 @@ def match(routes: Sequence[Route], default: Route, target: RequestTarget) -> Rou
     if target.encoded_slash:
         _check_encoded_slash(routes, default, target, route)
     return route
+
+
+def match_all(routes: Sequence[Route], default: Route, target: RequestTarget) -> tuple[Route, ...]:
+    """Find the route of `match`, and after it those that would fit if the upstream read the path leniently.
+
+    `/ADMIN/`, say, is `/admin` to some; a request must satisfy the rules of both. Raises as `match` does.
+    """
+    route = match(routes, default, target)
+    found = (_first_leniently(routes, default, target.method, reading) for reading in target.lenient_readings)
+    return (route, *(other for other in found if other is not route))
+
+
+def asks_who(routes: Iterable[Route]) -> bool:
+    """Tell whether a decision by these rules needs to know who is asking."""
+    return any(route.access in (Access.OPTIONAL, Access.REQUIRED) for route in routes)
+
+
+def decide_all(routes: Iterable[Route], session: Session | None, target: RequestTarget, public_origin: str) -> Decision:
+    """Decide by several rules: what the first of them says that does not allow, else that it is allowed."""
+    decisions = (decide(route, session, target, public_origin) for route in routes)
+    return next((decision for decision in decisions if decision.verdict is not Verdict.ALLOW), _ALLOW)
 
 
 def decide(route: Route, session: Session | None, target: RequestTarget, public_origin: str) -> Decision:
@@ -176,7 +204,8 @@ def claim_word(value: bool | int | str) -> str:  # noqa: FBT001 - the value of a
 
 
 def _first(routes: Sequence[Route], default: Route, method: str, path: str) -> Route:
-    for route in routes:
-        if route.fits(method, path):
-            return route
-    return default
+    return next((route for route in routes if route.fits(method, path)), default)
+
+
+def _first_leniently(routes: Sequence[Route], default: Route, method: str, path: str) -> Route:
+    return next((route for route in routes if route.fits_leniently(method, path)), default)

@@ -24,8 +24,6 @@ Clock = Callable[[], float]
 ENDED_SECONDS = 600
 """How long it is remembered that a session was ended: longer than any request that may still hold it."""
 
-_PURPOSE = "session"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldSession:
@@ -36,13 +34,17 @@ class HeldSession:
 
 
 class SessionStore:
-    """Sessions over one backend; every method raises `StoreUnavailable` when the backend does."""
+    """Sessions over one backend; every method raises `StoreUnavailable` when the backend does.
+
+    `realm` says whose sessions they are: one that was sealed in another realm is none here, whoever shares the secret.
+    """
 
     def __init__(
-        self, *, backend: Backend, ring: KeyRing, lifetimes: Lifetimes, clock: Clock, entropy: Entropy
+        self, *, backend: Backend, ring: KeyRing, realm: str, lifetimes: Lifetimes, clock: Clock, entropy: Entropy
     ) -> None:
         self._backend = backend
         self._ring = ring
+        self._purpose = f"session {hashlib.sha256(realm.encode('utf-8')).hexdigest()}"
         self._lifetimes = lifetimes
         self._clock = clock
         self._entropy = entropy
@@ -50,7 +52,7 @@ class SessionStore:
     def load(self, handle: bytes) -> Session | None:
         """Open the session of a handle; None if there is none, or none that lives, or none that opens."""
         sealed = self._backend.get(_entry(session_id(handle)))
-        plaintext = None if sealed is None else unseal(self._ring, _PURPOSE, sealed, binding=handle)
+        plaintext = None if sealed is None else unseal(self._ring, self._purpose, sealed, binding=handle)
         session = None if plaintext is None else from_bytes(plaintext)
         if session is None or session.id != session_id(handle) or session.expired(self._now(), self._lifetimes):
             return None
@@ -89,7 +91,7 @@ class SessionStore:
         self._backend.check()
 
     def _write(self, handle: bytes, session: Session) -> None:
-        sealed = seal(self._ring, _PURPOSE, to_bytes(session), entropy=self._entropy, binding=handle)
+        sealed = seal(self._ring, self._purpose, to_bytes(session), entropy=self._entropy, binding=handle)
         self._backend.set(_entry(session.id), sealed, session.remaining(self._now(), self._lifetimes))
 
     def _now(self) -> int:

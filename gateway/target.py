@@ -6,8 +6,9 @@ import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from posixpath import normpath
 from typing import Any
-from urllib.parse import quote, unquote_to_bytes, urlsplit
+from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
 from gateway.errors import (
     HOST_INVALID,
@@ -29,6 +30,7 @@ _METHOD = re.compile(r"[A-Z][A-Z0-9!#$%&'*+.^_`|~-]{0,31}")
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _PATH_CHARACTERS = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*")
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
+_LENIENT_END = re.compile(r"(?:\.|%20)+(?=/|$)")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _PATH_SAFE = "/!$&'()*+,;=:@-._~"
 _LITERAL_IN_SEGMENT = frozenset(_PATH_SAFE.encode("ascii")) - frozenset(b"/")
@@ -72,6 +74,17 @@ class RequestTarget:
             return ()
         decoded = _ENCODED.sub(_literal_octet, self.path)
         return decoded, _without_parameters(self.path), _without_parameters(decoded)
+
+    @property
+    def lenient_readings(self) -> tuple[str, ...]:
+        """The path as lenient servers read it: without dots and spaces at the end of a segment, or decoded twice.
+
+        Case and a slash at the end are left to the comparison.
+        """
+        readings = [_LENIENT_END.sub("", reading) for reading in (self.path, *self.other_readings)]
+        if "%25" in self.path:
+            readings.append(normpath(unquote(unquote(self.path))))
+        return tuple(readings)
 
 
 def read_target(environ: Environ, trusted_proxies: Sequence[Network]) -> RequestTarget:

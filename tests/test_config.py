@@ -366,7 +366,8 @@ def test_every_upstream_is_named_once() -> None:
     [
         pytest.param({}, False, id="nothing behind it, nobody beside it"),
         pytest.param({"GATEWAY_UPSTREAM": "http://127.0.0.1:3000"}, True, id="an upstream"),
-        pytest.param({"GATEWAY_TRUSTED_PROXIES": "127.0.0.1"}, True, id="a proxy beside it"),
+        pytest.param({"GATEWAY_TRUSTED_PROXIES": "127.0.0.1"}, False, id="a proxy before it"),
+        pytest.param({"GATEWAY_FORWARD_AUTH__ENABLED": "true"}, True, id="a proxy beside it"),
     ],
 )
 def test_a_gateway_that_wraps_nothing_needs_something_to_guard(

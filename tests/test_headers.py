@@ -27,7 +27,7 @@ from gateway.target import RequestTarget, read_target
 COOKIES: Final = CookiePolicy(name="gateway", secure=True, ring=KeyRing.of(["a secret of at least 32 characters"]))
 PLAIN: Final = Route(path="/**", pattern=compile_pattern("/**"))
 UPSTREAM: Final = replace(PLAIN, upstream="http://up.example", token=Token.ACCESS_TOKEN, identity_headers=True)
-RULES: Final = header_rules(COOKIES, "https", [UPSTREAM])
+RULES: Final = header_rules(COOKIES, "https://app.example", [UPSTREAM])
 
 
 def target(members: Mapping[str, str] | None = None) -> RequestTarget:
@@ -55,7 +55,7 @@ def session(claims: Mapping[str, object] | None = None, subject: str = "u1") -> 
 def received(headers: Headers, route: Route = PLAIN, user: Session | None = None) -> Headers:
     """Tell what an inner app receives beside the fields that say where a request came from."""
     ours = forwarded_headers(target(), route, RULES)
-    rules = header_rules(COOKIES, "https", [route])
+    rules = header_rules(COOKIES, "https://app.example", [route])
     return [pair for pair in inner_headers(headers, target(), route, user, rules) if pair not in ours]
 
 
@@ -91,7 +91,7 @@ def test_other_headers_pass(name: str) -> None:
 @pytest.mark.parametrize("name", ["x-api-key", "X-API-KEY", "x_api_key", "x-api_key"])
 def test_what_any_route_injects_is_taken_from_clients_on_every_route(name: str) -> None:
     other = replace(PLAIN, path="/other", request_headers={"X_Api-Key": "k"})
-    rules = header_rules(COOKIES, "https", [PLAIN, other])
+    rules = header_rules(COOKIES, "https://app.example", [PLAIN, other])
     assert rules.is_reserved(name)
     assert (name, "spoofed") not in inner_headers([(name, "spoofed")], target(), PLAIN, None, rules)
 
@@ -103,7 +103,7 @@ def test_what_any_route_injects_is_taken_from_clients_on_every_route(name: str) 
 def test_method_overrides_are_dropped_where_a_rule_is_about_methods(
     name: str, methods: tuple[str, ...], reserved: bool
 ) -> None:
-    rules = header_rules(COOKIES, "https", [PLAIN, replace(PLAIN, methods=frozenset(methods))])
+    rules = header_rules(COOKIES, "https://app.example", [PLAIN, replace(PLAIN, methods=frozenset(methods))])
     assert rules.is_reserved(name) is reserved
 
 
@@ -139,7 +139,7 @@ def test_fields_named_in_connection(connection: Sequence[str], name: str, kept: 
 )
 def test_no_client_has_our_headers_removed_by_naming_them_in_connection(name: str) -> None:
     route = replace(UPSTREAM, request_headers={"X-Api-Key": "k"})
-    rules = header_rules(COOKIES, "https", [route])
+    rules = header_rules(COOKIES, "https://app.example", [route])
     sent = [("connection", name), (name, "a=1")]
     given = inner_headers(sent, target(), route, session({"email": "a@op.example"}), rules)
     assert [value for other, value in given if other == name] != []
@@ -287,7 +287,7 @@ def test_a_configured_header_replaces_ours(configured: Mapping[str, str], expect
 @pytest.mark.parametrize("name", ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-User", "Forwarded"])
 def test_no_field_goes_out_twice(name: str) -> None:
     route = replace(UPSTREAM, request_headers={name: "configured"})
-    given = inner_headers([], target(), route, session(), header_rules(COOKIES, "https", [route]))
+    given = inner_headers([], target(), route, session(), header_rules(COOKIES, "https://app.example", [route]))
     assert [value for other, value in given if other == name.lower()] == ["configured"]
 
 
@@ -311,8 +311,8 @@ def test_no_field_goes_out_twice(name: str) -> None:
             {
                 "x-forwarded-for": "2001:db8::1",
                 "x-forwarded-proto": "https",
-                "x-forwarded-host": "[2001:db8::2]:8443",
-                "forwarded": 'for="[2001:db8::1]";host="[2001:db8::2]:8443";proto=https',
+                "x-forwarded-host": "app.example",
+                "forwarded": 'for="[2001:db8::1]";host="app.example";proto=https',
             },
             id="IPv6 is in brackets and quotes (RFC 7239 6)",
         ),
@@ -355,4 +355,4 @@ def test_an_inner_app_cannot_overwrite_our_cookies() -> None:
         ("Set-Cookie", "lang=de"),
     ]
     kept = [("Set-Cookie", "theme=dark"), ("X-Other", "__Host-gateway=x"), ("Set-Cookie", "lang=de")]
-    assert response_headers(headers, COOKIES) == kept
+    assert response_headers(headers, COOKIES, personal=True) == kept

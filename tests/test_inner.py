@@ -50,7 +50,9 @@ def request(raw: str = "/", members: Mapping[str, Any] | None = None) -> dict[st
 
 
 def inner(environ: Mapping[str, Any], route: Route = WRAPPED, session: Session | None = SESSION) -> dict[str, Any]:
-    return inner_environ(environ, read_target(environ, ()), route, session, header_rules(COOKIES, "https", [route]))
+    return inner_environ(
+        environ, read_target(environ, ()), route, session, header_rules(COOKIES, "https://app.example", [route])
+    )
 
 
 @pytest.mark.parametrize(
@@ -174,13 +176,15 @@ def test_the_inner_app_is_called_with_a_copy_and_cannot_set_our_cookies() -> Non
         sent.append((status, headers, exc_info))
         return lambda _: None
 
-    assert list(Admitted(inner=app, environ=given, cookies=COOKIES)(start_response)) == [b"body"]
+    assert list(Admitted(inner=app, environ=given, cookies=COOKIES, personal=True)(start_response)) == [b"body"]
     assert sent == [("200 OK", [("Set-Cookie", "a=1")], None)]
     assert given == before
 
 
 def test_an_admitted_request_does_not_show_its_environ() -> None:
-    assert "the-access-token" not in repr(Admitted(inner=_never, environ=inner(request(), UPSTREAM), cookies=COOKIES))
+    assert "the-access-token" not in repr(
+        Admitted(inner=_never, environ=inner(request(), UPSTREAM), cookies=COOKIES, personal=True)
+    )
 
 
 def _never(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

@@ -1,5 +1,6 @@
 """Sessions: how long they live, what happens while the store is down, and what lies in it."""
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from harness import (
     ALICE,
     EVERYWHERE,
+    ISSUER,
     ORIGIN,
     SECRET,
     SESSION,
@@ -176,12 +178,15 @@ def test_a_stolen_store_and_secret_open_nothing_without_the_cookie(tmp_path: Pat
         site.sign_in()
         handle, ring = _handle(site), KeyRing.of([SECRET])
         entry = make_backend(site.gateway.settings.store).get(f"session:{session_id(handle)}")
+        realm = f"{ORIGIN} {ISSUER} app %&+"
+        purpose = f"session {hashlib.sha256(realm.encode()).hexdigest()}"
 
     assert entry is not None
-    assert unseal(ring, "session", entry, binding=handle) is not None
-    assert unseal(ring, "session", entry) is None
-    assert unseal(ring, "session", entry, binding=session_id(handle).encode()) is None
-    assert unseal(KeyRing.of(["x" * 32]), "session", entry, binding=handle) is None
+    assert unseal(ring, purpose, entry, binding=handle) is not None
+    assert unseal(ring, purpose, entry) is None
+    assert unseal(ring, purpose, entry, binding=session_id(handle).encode()) is None
+    assert unseal(KeyRing.of(["x" * 32]), purpose, entry, binding=handle) is None
+    assert unseal(ring, "session", entry, binding=handle) is None
 
 
 PICKLE = b"cbuiltins\nprint\n(Vunpickled\ntR."

@@ -32,9 +32,10 @@ class Clock:
         return self.now
 
 
-def store_on(backend: Backend, clock: Clock, *ring: str) -> SessionStore:
+def store_on(backend: Backend, clock: Clock, *ring: str, realm: str = "one client of one provider") -> SessionStore:
     return SessionStore(
         backend=backend,
+        realm=realm,
         ring=KeyRing.of(ring or (OLD,)),
         lifetimes=LIFETIMES,
         clock=clock,

@@ -101,6 +101,7 @@ class FileBackend(Probed):
 
     def claim(self, key: str, seconds: int) -> bool:
         """Claim a key by creating its file exclusively; the file's time is when the claim ends."""
+        self._sweep_if_due()
         path = self._claims / _name(key)
         with _disk():
             try:

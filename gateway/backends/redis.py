@@ -13,8 +13,8 @@ from redis.exceptions import LockError, RedisError
 from gateway.backends.base import RETRY_AFTER_SECONDS, BytesSerializer, LockBusy, Probed
 from gateway.errors import STORE_DOWN, StoreUnavailable
 
-LOCK_LEASE_SECONDS = 60
-"""A lock ends by itself after this; longer than any call to the provider takes."""
+LOCK_LEASE_SECONDS = 120
+"""A lock ends by itself after this; longer than metadata, keys and tokens take together."""
 
 _NETWORK_SECONDS = 3.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote_to_bytes
 
@@ -11,12 +12,12 @@ from gateway.authenticator import Authenticator
 from gateway.config import Settings
 from gateway.cookies import session_handles
 from gateway.endpoints.request import Request
-from gateway.errors import ACCESS_DENIED, TARGET_MALFORMED, UNTRUSTED_PEER, GatewayError
+from gateway.errors import ACCESS_DENIED, NOT_FOUND, TARGET_MALFORMED, UNTRUSTED_PEER, GatewayError
 from gateway.headers import identity, route_headers
-from gateway.policy import Access, Route, Verdict, claim_values, decide, match
+from gateway.policy import Route, Verdict, asks_who, claim_values, decide_all, match_all
 from gateway.responses import Responses
 from gateway.session import Session
-from gateway.target import RequestTarget, read_target
+from gateway.target import Environ, RequestTarget, read_target
 
 _NARROWING = frozenset({"allowed_groups", "allowed_emails", "allowed_email_domains"})
 
@@ -30,36 +31,42 @@ class ForwardAuthEndpoint:
     responses: Responses
 
     def auth(self, request: Request) -> Response:
-        """Decide on the target that the peer names; raises `untrusted_peer`, `access_denied`, `target_*`.
+        """Decide on the target that the peer names; raises `untrusted_peer` and `access_denied`.
 
         An address that is not in `trusted_proxies` may not ask: the answer tells who a cookie belongs to.
         """
+        if not self.settings.forward_auth:
+            raise GatewayError(NOT_FOUND, "forward_auth.enabled is false")
         if not request.target.peer_trusted:
             raise GatewayError(UNTRUSTED_PEER, f"peer {request.environ.get('REMOTE_ADDR', '')}")
-        target = self._named_target(request)
-        route = match(self.settings.routes, self.settings.default_route, target)
-        session = self._session(request, route)
-        decision = decide(route, session, target, self.settings.public_url)
-        if decision.verdict is Verdict.LOGIN:
+        target, routes = self._named(request)
+        wanted = _narrowing(request.target.query)
+        session = self._session(request) if wanted or asks_who(routes) else None
+        decision = decide_all(routes, session, target, self.settings.public_url)
+        if decision.verdict is Verdict.LOGIN or (wanted and session is None):
             return self.responses.unauthorized()
         if decision.verdict is not Verdict.ALLOW:
             raise GatewayError(ACCESS_DENIED, decision.detail)
         if session is not None:
-            _narrow(session, request.target.query)
-        return self._allowed(route, session)
+            _narrow(session, wanted)
+        return self._allowed(routes[0], session)
+
+    def _named(self, request: Request) -> tuple[RequestTarget, tuple[Route, ...]]:
+        # 403 for what is refused as malformed, too: proxies take any other status for a failure of ours.
+        try:
+            target = self._named_target(request)
+            return target, match_all(self.settings.routes, self.settings.default_route, target)
+        except GatewayError as error:
+            raise GatewayError(ACCESS_DENIED, f"the named target: {error}") from error
 
     def _named_target(self, request: Request) -> RequestTarget:
         settings, environ = self.settings, request.environ
-        named = environ.get(_key(settings.forward_uri_header))
-        if named is None:
-            if settings.routes:
-                raise GatewayError(ACCESS_DENIED, f"the proxy does not send {settings.forward_uri_header}")
-            named = "/"
-        path, _, query = str(named).partition("?")
+        named = _sent(environ, settings.forward_uri_header)
+        path, _, query = named.partition("?")
         if not path.startswith("/"):
             raise GatewayError(TARGET_MALFORMED, "the named target is not in origin form")
         asked = {
-            "REQUEST_METHOD": environ.get(_key(settings.forward_method_header), "GET"),
+            "REQUEST_METHOD": _sent(environ, settings.forward_method_header),
             "SCRIPT_NAME": "",
             "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
             "RAW_URI": named,
@@ -67,36 +74,49 @@ class ForwardAuthEndpoint:
         }
         return read_target({**environ, **asked, "REQUEST_URI": named}, settings.trusted_proxies)
 
-    def _session(self, request: Request, route: Route) -> Session | None:
-        if route.access in (Access.PUBLIC, Access.DENY):
-            return None
+    def _session(self, request: Request) -> Session | None:
         held = self.authenticator.current_session(session_handles(self.settings.cookies, request.cookies))
         return None if held is None else held.session
 
     def _allowed(self, route: Route, session: Session | None) -> Response:
         response = self.responses.text(202, "OK")
         for name, value in route_headers(route, session):
-            response.headers.add(name.title(), value)
+            # With an upstream of ours, the token goes there; the one who asks here may be a browser behind a proxy.
+            if name != "authorization" or not route.upstream:
+                response.headers.add(name.title(), value)
         if session is not None:
             for name, value in identity(session):
                 response.headers.add(f"X-Auth-Request-{name.title()}", value)
         return response
 
 
-def _narrow(session: Session, query: str) -> None:
+def _narrowing(query: str) -> dict[str, set[str]]:
+    try:
+        asked = parse_qs(query, keep_blank_values=True, max_num_fields=16)
+    except ValueError as error:
+        raise GatewayError(ACCESS_DENIED, "too many parameters") from error
+    unknown = sorted(set(asked) - _NARROWING)
+    if unknown:
+        raise GatewayError(ACCESS_DENIED, f"unknown parameter {unknown[0][:40]!r}")
+    return {
+        name: {item.strip() for value in values for item in value.split(",") if item.strip()}
+        for name, values in asked.items()
+    }
+
+
+def _narrow(session: Session, wanted: Mapping[str, set[str]]) -> None:
     """Hold a session against `allowed_groups`, `allowed_emails` and `allowed_email_domains`; raises `access_denied`."""
-    for name, values in parse_qs(query, keep_blank_values=True, max_num_fields=16).items():
-        if name in _NARROWING:
-            wanted = {item.strip() for value in values for item in value.split(",") if item.strip()}
-            if not wanted & _shown(session, name):
-                raise GatewayError(ACCESS_DENIED, f"not among {name}")
+    for name, values in wanted.items():
+        if not values & _shown(session, name):
+            raise GatewayError(ACCESS_DENIED, f"not among {name}")
 
 
 def _shown(session: Session, name: str) -> set[str]:
     if name == "allowed_groups":
         return claim_values(session.claims, "groups")
     # An address that the provider has not verified proves nothing about its owner.
-    emails = claim_values(session.claims, "email") if session.claims.get("email_verified") is not False else set()
+    verified = session.claims.get("email_verified", True) in (True, "true")
+    emails = claim_values(session.claims, "email") if verified else set()
     if name == "allowed_emails":
         return emails
     return {domain for email in emails for domain in _domains(email)}
@@ -109,5 +129,8 @@ def _domains(email: str) -> set[str]:
     return {domain, *(f".{'.'.join(labels[index:])}" for index in range(1, len(labels)))}
 
 
-def _key(header: str) -> str:
-    return "HTTP_" + header.upper().replace("-", "_")
+def _sent(environ: Environ, header: str) -> str:
+    value = environ.get("HTTP_" + header.upper().replace("-", "_"))
+    if value is None:  # Guessing GET or / would let the rules for other methods and paths be passed by.
+        raise GatewayError(ACCESS_DENIED, f"the proxy does not send {header}")
+    return str(value)

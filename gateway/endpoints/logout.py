@@ -38,15 +38,16 @@ class LogoutEndpoints:
         posted = request.target.method == "POST"
         if posted and not is_same_origin(request.target, self.settings.public_url):
             raise GatewayError(CROSS_SITE_REFUSED, "sign-out by another site's form")
-        asked = request.form() if posted else request.query()
-        return_to = safe_return_to(asked["rd"], self.settings.public_url) if asked.get("rd") else ""
         held = self.authenticator.find_session(session_handles(self.settings.cookies, request.cookies))
+        # A body is read for those alone who have a session: whoever sends it slowly holds a thread.
+        asked = request.form() if posted and held is not None else request.query()
+        return_to = safe_return_to(asked["rd"], self.settings.public_url) if asked.get("rd") else ""
         if held is None:
             return self._without_session(return_to)
         if posted or self._is_wish(request):
             return self._end(held, return_to)
         user = held.session.claims.get("email") or held.session.claims.get("preferred_username") or ""
-        return self.responses.sign_out_page(action=request.target.path, rd=return_to, user=str(user))
+        return self.responses.sign_out_page(action=request.target.path, rd=return_to, user=_printable(str(user)))
 
     def signed_out(self, request: Request) -> Response:
         """Land after the sign-out: where the user wished to go, if this browser's own logout comes back."""
@@ -74,3 +75,7 @@ class LogoutEndpoints:
 
     def _is_wish(self, request: Request) -> bool:
         return request.target.navigation and request.target.fetch_site in _OWN_WISH
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")  # A claim may hold half of a surrogate pair.

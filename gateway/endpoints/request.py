@@ -8,7 +8,7 @@ from gateway.errors import PARAMETER_REFUSED, GatewayError
 from gateway.oidc.messages import single_parameters
 from gateway.target import Environ, RequestTarget
 
-MAX_FORM_BYTES = 64 * 1024
+MAX_FORM_BYTES = 4 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Request:
         return _parameters(self.target.query.encode("ascii"))
 
     def form(self) -> dict[str, str]:
-        """Read a form body of at most 64 KiB; raises `parameter_refused`."""
+        """Read a form body of at most 4 KiB; raises `parameter_refused`."""
         media_type = str(self.environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
         length = str(self.environ.get("CONTENT_LENGTH") or "0")
         if not length.isdigit() or int(length) > MAX_FORM_BYTES:

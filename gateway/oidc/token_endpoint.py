@@ -112,7 +112,16 @@ def _token_error(members: Mapping[str, object]) -> GatewayError:
     if error in ("invalid_client", "unauthorized_client"):
         # The operator's mistake or a rotated secret: no user's session is at fault.
         return ProviderUnavailable(TOKEN_CLIENT_INVALID, error, retry_after=RETRY_AFTER_SECONDS)
-    return GatewayError(TOKEN_REFUSED, f"error {error!r}")
+    if error in _FINAL_ERRORS:
+        return GatewayError(TOKEN_REFUSED, f"error {error!r}")
+    # `server_error`, or something before the provider that speaks JSON: nothing has been said about this grant.
+    return ProviderUnavailable(TOKEN_REFUSED, f"error {error!r}", retry_after=RETRY_AFTER_SECONDS)
+
+
+_FINAL_ERRORS = frozenset(
+    {"invalid_request", "invalid_scope", "invalid_target", "unsupported_grant_type", "access_denied",
+     "interaction_required", "login_required", "consent_required"}
+)  # fmt: skip
 
 
 def _text(members: Mapping[str, object], name: str) -> str | None:

@@ -21,9 +21,6 @@ from gateway.session import Lifetimes, Session, from_bytes, to_bytes
 Clock = Callable[[], float]
 """Seconds since the epoch."""
 
-ENDED_SECONDS = 600
-"""How long it is remembered that a session was ended: longer than any request that may still hold it."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldSession:
@@ -62,20 +59,17 @@ class SessionStore:
         """Write a new session under a new handle; `make` is given its id."""
         handle = self._entropy(HANDLE_BYTES)
         session = make(session_id(handle))
-        self._write(handle, session)
+        self._backend.set(_entry(session.id), self._sealed(handle, session), self._seconds(session))
         return HeldSession(handle=handle, session=session)
 
     def replace(self, held: HeldSession) -> Session | None:
         """Write a session anew, by the holder of its lock; None if it was ended meanwhile, and then it stays ended."""
-        self._write(held.handle, held.session)
-        if self._backend.get(_ended(held.session.id)) is not None:
-            self._backend.delete(_entry(held.session.id))
-            return None
-        return held.session
+        session = held.session
+        exists = self._backend.replace(_entry(session.id), self._sealed(held.handle, session), self._seconds(session))
+        return session if exists else None
 
     def end(self, session_id: str) -> None:
         """End a session for good: whoever holds a copy cannot write it back."""
-        self._backend.set(_ended(session_id), b"ended", ENDED_SECONDS)
         self._backend.delete(_entry(session_id))
 
     def lock(self, session_id: str) -> AbstractContextManager[None]:
@@ -90,9 +84,11 @@ class SessionStore:
         """Write, read and delete a probe."""
         self._backend.check()
 
-    def _write(self, handle: bytes, session: Session) -> None:
-        sealed = seal(self._ring, self._purpose, to_bytes(session), entropy=self._entropy, binding=handle)
-        self._backend.set(_entry(session.id), sealed, session.remaining(self._now(), self._lifetimes))
+    def _sealed(self, handle: bytes, session: Session) -> bytes:
+        return seal(self._ring, self._purpose, to_bytes(session), entropy=self._entropy, binding=handle)
+
+    def _seconds(self, session: Session) -> int:
+        return session.remaining(self._now(), self._lifetimes)
 
     def _now(self) -> int:
         return int(self._clock())
@@ -114,7 +110,3 @@ def make_backend(settings: StoreSettings) -> Backend:
 
 def _entry(session_id: str) -> str:
     return f"session:{session_id}"
-
-
-def _ended(session_id: str) -> str:
-    return f"ended:{session_id}"

@@ -165,6 +165,26 @@ class TestEveryBackend:
         backend.delete("k")
         assert backend.get("k") is None
 
+    def test_an_entry_is_replaced_where_there_is_one(self, backend: Backend) -> None:
+        assert not backend.replace("k", b"1", 60)
+        assert backend.get("k") is None
+        backend.set("k", b"1", 60)
+        assert backend.replace("k", b"2", 60)
+        assert backend.get("k") == b"2"
+
+    def test_what_was_deleted_while_it_was_replaced_is_not_seen_again(self, backend: Backend) -> None:
+        """A sign-out in the middle of a renewal: not even for a moment does the session come back."""
+        for _ in range(30):
+            backend.set("k", b"1", 60)
+            begun = threading.Event()
+            renewing = threading.Thread(target=_renew, args=(backend, begun))
+            renewing.start()
+            assert begun.wait(BOUND_SECONDS)
+            backend.delete("k")
+            assert [backend.get("k") for _ in range(20)] == [None] * 20
+            renewing.join(BOUND_SECONDS)
+            assert not renewing.is_alive()
+
     def test_deleting_what_is_not_there_is_no_failure(self, backend: Backend) -> None:
         backend.set("other", b"1", 60)
         backend.delete("k")
@@ -292,6 +312,13 @@ class TestSharedBackends:
             assert holder.process.wait(BOUND_SECONDS) == 0
         with backend.lock("k"):
             assert backend.get("k") is None
+
+
+def _renew(backend: Backend, begun: threading.Event) -> None:
+    for _ in range(100_000):
+        begun.set()
+        if not backend.replace("k", b"2", 60):
+            return
 
 
 class Payload:

@@ -33,6 +33,9 @@ class Backend(Protocol):
     def set(self, key: str, value: bytes, seconds: int) -> None:
         """Write an entry that ends after that time."""
 
+    def replace(self, key: str, value: bytes, seconds: int) -> bool:
+        """Write an entry in the place of another, and tell whether there was one; a deleted entry never comes back."""
+
     def delete(self, key: str) -> None:
         """Delete the entry if there is one."""
 

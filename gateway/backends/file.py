@@ -93,11 +93,20 @@ class FileBackend(Probed):
         with _disk():
             self._cache.set(key, value, seconds)
 
+    def replace(self, key: str, value: bytes, seconds: int) -> bool:
+        """Write an entry in the place of another, while nobody can delete it."""
+        with _disk(), self._changing(key):
+            exists = self._cache.get(key) is not None
+            if exists:
+                self._cache.set(key, value, seconds)
+        return exists
+
     def delete(self, key: str) -> None:
         """Delete an entry."""
-        with _disk():
-            if not self._entries.is_dir() or not self._cache.delete(key):
-                raise StoreUnavailable(STORE_DOWN, "an entry could not be deleted")
+        with _disk(), self._changing(key):
+            if not self._entries.is_dir():
+                raise StoreUnavailable(STORE_DOWN, "the entries are gone")
+            self._cache.delete(key)
 
     def claim(self, key: str, seconds: int) -> bool:
         """Claim a key by creating its file exclusively; the file's time is when the claim ends."""
@@ -139,6 +148,17 @@ class FileBackend(Probed):
         for path in self._locks.iterdir():
             # A lock file is deleted by its holder; one this old was left by a process that was killed.
             _unlink_if(path, lambda modified: modified < now - _STALE_FILE_SECONDS)
+
+    @contextmanager
+    def _changing(self, key: str) -> Iterator[None]:
+        # Held for the moment of a write, and unlike `lock` waited for; a few files that stay serve all entries.
+        path = self._root / f"changing-{_name(key)[0]}"
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def _sweep_if_due(self) -> None:
         now = time.monotonic()

@@ -46,9 +46,18 @@ class MemoryBackend(Probed):
         """Write an entry."""
         self._cache.set(key, value, seconds)
 
+    def replace(self, key: str, value: bytes, seconds: int) -> bool:
+        """Write an entry in the place of another, while nobody can delete it."""
+        with self._guard:
+            exists = self._cache.has(key)
+            if exists:
+                self._cache.set(key, value, seconds)
+        return exists
+
     def delete(self, key: str) -> None:
         """Delete an entry."""
-        self._cache.delete(key)
+        with self._guard:
+            self._cache.delete(key)
 
     def claim(self, key: str, seconds: int) -> bool:
         """Claim a key; SimpleCache's `add` holds its lock throughout."""

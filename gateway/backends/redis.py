@@ -46,6 +46,11 @@ class RedisBackend(Probed):
         with _network():
             self._cache.set(key, value, seconds)
 
+    def replace(self, key: str, value: bytes, seconds: int) -> bool:
+        """Write an entry in the place of another by `SET XX EX`."""
+        with _network():
+            return bool(self._client.set(f"{self._prefix}{key}", value, xx=True, ex=seconds))
+
     def delete(self, key: str) -> None:
         """Delete an entry."""
         with _network():

@@ -83,6 +83,7 @@ def test_keys_new_makes_a_secret_that_is_long_enough_and_new(tmp_path: Path) -> 
     assert min(len(key) for key in keys) >= 32
 
 
+@pytest.mark.slow
 def test_the_demo_signs_nobody_in_by_itself_and_leaves_nothing_behind() -> None:
     with run_demo(port=0) as demo:
         assert requests.get(f"{demo.url}/", timeout=10).status_code == 401
@@ -95,6 +96,7 @@ def test_the_demo_signs_nobody_in_by_itself_and_leaves_nothing_behind() -> None:
         requests.get(f"{demo.url}/ping", timeout=2)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_whole_demo() -> None:
     command = [sys.executable, "-c", "from gateway.cli import main; main()", "demo", "--port", "0"]
     demo = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)

@@ -42,6 +42,8 @@ def answer_landed(received: Received) -> Answer:
 class Listener(ThreadingHTTPServer):
     """A listener on a free port; `received` grows with every request, oldest first."""
 
+    request_queue_size = 128  # Of fifty that connect at once, the default of 5 would keep some waiting for seconds.
+
     def __init__(self, answer: Callable[[Received], Answer]) -> None:
         super().__init__((LOOPBACK, 0), _Handler)
         self.answer = answer

@@ -25,6 +25,8 @@ from .running import (
     sign_in,
 )
 
+pytestmark = pytest.mark.slow
+
 PROCESSES = 4
 REQUESTS = 200
 LIFETIME = 8

@@ -19,6 +19,8 @@ from .running import (
     sign_out,
 )
 
+pytestmark = pytest.mark.slow
+
 ALICE = {"alice": {"email": "alice@op.example"}}
 MAX_TRIES = 500
 

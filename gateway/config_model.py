@@ -232,7 +232,7 @@ class Document(_Model):
     keep_fragment: bool = False
     """Whether a page of ours runs before the login, so that the #fragment of the address survives it."""
     trusted_proxies: Listed[Network] = []
-    """Addresses whose X-Forwarded-For and -Proto are believed, and which may ask for decisions."""
+    """Addresses whose X-Forwarded-For is believed, and which may ask for decisions where forward_auth is enabled."""
     forward_auth: ForwardAuthModel = ForwardAuthModel()
     """How nginx, Traefik or Caddy name what they ask about."""
     upstream_connection: UpstreamModel = UpstreamModel()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -132,8 +131,3 @@ def _place(document: dict[str, object], origins: dict[str, str], name: str, valu
 
 def _copied(document: Mapping[str, object]) -> dict[str, object]:
     return {key: _copied(value) if isinstance(value, Mapping) else value for key, value in document.items()}
-
-
-def process_environment() -> Mapping[str, str]:
-    """Take the environment of this process, once."""
-    return dict(os.environ)

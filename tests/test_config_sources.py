@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from gateway.config import Settings, load_settings, parse_settings
-from gateway.config_sources import ConfigurationError, process_environment, read_sources
+from gateway.config_sources import ConfigurationError, read_sources
 
 SECRET: Final = "a secret of the gateway with 32 characters"
 MINIMAL: Final[dict[str, Any]] = {
@@ -284,10 +284,3 @@ def test_the_document_of_the_caller_stays_as_it_was() -> None:
     before = json.dumps(MINIMAL)
     parse_settings(MINIMAL, {"GATEWAY_PROVIDER__CLIENT_ID": "other"})
     assert json.dumps(MINIMAL) == before
-
-
-def test_the_environment_is_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GATEWAY_PREFIX", "/before")
-    taken = process_environment()
-    monkeypatch.setenv("GATEWAY_PREFIX", "/after")
-    assert taken["GATEWAY_PREFIX"] == "/before"

@@ -179,9 +179,6 @@ def test_a_body_that_is_cut_cuts_the_response(answer: bytes) -> None:
     assert error.value.code == "upstream_answer_invalid"
 
 
-# Errors of the connection.
-
-
 def test_a_refused_connection_is_unreachable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]

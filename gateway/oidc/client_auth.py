@@ -9,8 +9,6 @@ from urllib.parse import quote_plus
 from gateway.oidc.messages import Call, form_call
 from gateway.oidc.metadata import Client
 
-AUTH_METHODS = ("client_secret_basic", "client_secret_post", "none")
-
 
 def authenticated_call(url: str, client: Client, parameters: Mapping[str, str]) -> Call:
     """Build a POST to the provider that carries the client's credentials by its configured method."""

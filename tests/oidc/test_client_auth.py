@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from gateway.oidc.client_auth import AUTH_METHODS, authenticated_call
+from gateway.oidc.client_auth import authenticated_call
 from gateway.oidc.messages import Call
 from gateway.oidc.metadata import Client
 
@@ -62,7 +62,7 @@ def test_a_public_client_names_itself_alone() -> None:
     assert "Authorization" not in call.headers
 
 
-@pytest.mark.parametrize("method", AUTH_METHODS)
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post", "none"])
 def test_every_method_posts_a_form(method: str) -> None:
     call = call_by(method)
     assert (call.method, call.url) == ("POST", "https://op.example/token")
@@ -70,7 +70,7 @@ def test_every_method_posts_a_form(method: str) -> None:
     assert call.headers["Accept"] == "application/json"
 
 
-@pytest.mark.parametrize("method", AUTH_METHODS)
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post", "none"])
 def test_credentials_stay_out_of_the_repr(method: str) -> None:
     assert "s3cret" not in repr(call_by(method, client_secret="s3cret"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 from urllib.parse import quote
 from wsgiref.types import WSGIEnvironment
 
@@ -14,6 +15,9 @@ from werkzeug.datastructures import Headers
 from gateway.errors import LOGIN_REQUIRED, METHOD_REFUSED, GatewayError
 from gateway.oidc.authorization import Entropy
 from gateway.oidc.messages import base64url
+
+RETRY_AFTER_SECONDS = 5
+"""When to come back if the failure itself does not know."""
 
 _NONCE_BYTES = 16
 _REFERENCE_BYTES = 6
@@ -94,8 +98,8 @@ class Responses:
         else:
             members = {"error": problem.code, "message": problem.title, "reference": reference}
             response = self.members(problem.status, members)
-        if error.retry_after is not None:
-            response.headers["Retry-After"] = str(error.retry_after)
+        if problem.status is HTTPStatus.SERVICE_UNAVAILABLE:
+            response.headers["Retry-After"] = str(error.retry_after or RETRY_AFTER_SECONDS)
         if problem is METHOD_REFUSED:
             response.headers["Allow"] = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
         return response

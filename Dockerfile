@@ -13,10 +13,11 @@ COPY --from=build /opt/gateway /opt/gateway
 COPY gunicorn.conf.py /etc/gateway/gunicorn.conf.py
 ENV PATH=/opt/gateway/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
-    BIND=0.0.0.0:4180 \
-    GATEWAY_SESSION__STORE__PATH=/var/lib/gateway/sessions
+    BIND=0.0.0.0:4180
 USER gateway
 WORKDIR /var/lib/gateway
+RUN mkdir -m 700 var
+VOLUME /var/lib/gateway/var
 EXPOSE 4180
 # Configured by GATEWAY_* alone, or by a file: -v ./config.yaml:/var/lib/gateway/config.yaml:ro
 CMD ["gunicorn", "-c", "/etc/gateway/gunicorn.conf.py"]

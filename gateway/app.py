@@ -17,6 +17,7 @@ from werkzeug import Response
 
 from gateway.authenticator import Authenticator
 from gateway.config import Settings, load_settings, load_standalone_settings, parse_settings
+from gateway.config_sources import ConfigurationError
 from gateway.cookies import session_handles
 from gateway.endpoints.forward_auth import ForwardAuthEndpoint
 from gateway.endpoints.login import LoginEndpoints, LoginFailed
@@ -95,13 +96,14 @@ class Gateway:
     ) -> Callable[[WSGIApplication | None], Gateway]:
         """Read a configuration, a file's path or a mapping, and return what wraps an app in a gateway.
 
-        The environment's GATEWAY_* are laid over it. Raises `ConfigurationError`.
+        The environment's GATEWAY_* are laid over it. Raises `ConfigurationError`; what it returns does, too, and
+        `StoreUnavailable`.
         """
         if isinstance(source, Mapping):
             settings = parse_settings(source, os.environ)
         else:
             settings = load_settings(str(source), os.environ)
-        return lambda app: cls(settings, app, outside or Outside())
+        return lambda app: cls(_wrapping(settings, app), app, outside or Outside())
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request, or hand it to the inner app; whatever goes wrong in deciding, nothing is let in."""
@@ -190,6 +192,12 @@ class Gateway:
             ),
             ForwardAuthEndpoint(settings=settings, authenticator=authenticator, responses=responses),
         )
+
+
+def _wrapping(settings: Settings, app: WSGIApplication | None) -> Settings:
+    if app is not None and all(route.upstream for route in (*settings.routes, settings.default_route)):
+        raise ConfigurationError(["upstream: every request goes there and none to the app that is wrapped; remove it"])
+    return settings
 
 
 def create_app() -> Gateway:

@@ -20,7 +20,7 @@ from gateway.config_docs import configuration_table, schema_text
 from gateway.config_sources import CONFIG_VARIABLE, ConfigurationError
 from gateway.demo import DemoFailed, run_demo
 from gateway.devtls import localhost_certificate
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, StoreUnavailable
 
 DEV_TLS_DIRECTORY = Path("var/dev-tls")
 CONFIGURATION_EXIT_CODE = 2
@@ -55,7 +55,11 @@ def check(path: str | None) -> None:
     logging.getLogger("gateway").addHandler(logging.NullHandler())  # What a check finds is in its own line.
     settings = _settings(path)
     click.echo("configuration  ok")
-    gateway = Gateway(settings, None, Outside())
+    try:
+        gateway = Gateway(settings, None, Outside())
+    except StoreUnavailable as error:
+        click.echo(f"store          {settings.store.type}  FAILED: {error}")
+        sys.exit(1)
     checks: list[tuple[str, Callable[[], None]]] = [
         (f"provider       {settings.provider.issuer}", gateway.provider.check),
         (f"store          {settings.store.type}", gateway.store.check),

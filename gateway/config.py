@@ -117,10 +117,14 @@ def _validated(sources: Sources) -> Document:
 
 def _problem(location: tuple[int | str, ...], message: str, kind: str, sources: Sources) -> str:
     path = ".".join(str(part) for part in location)
-    origin = sources.origins.get(path)
+    origin = next((origin for other, origin in sources.origins.items() if _same_branch(other, path)), None)
     where = f"{path} (from {origin})" if origin else path or "config"
     words = {"missing": "is missing", "extra_forbidden": "is not a key that the gateway knows"}
     return f"{where}: {words.get(kind, message.removeprefix('Value error, '))}"
+
+
+def _same_branch(one: str, other: str) -> bool:
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
 
 
 def _settings(document: Document) -> Settings:

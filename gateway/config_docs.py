@@ -54,5 +54,12 @@ def _default(field: FieldInfo) -> str:
     if field.default is None or isinstance(field.default, SecretStr):
         return ""
     if isinstance(field.default, int) and not isinstance(field.default, bool):
-        return f"`{field.default}s`"  # All numbers of the configuration are durations.
+        return f"`{_duration(field.default)}`"  # All numbers of the configuration are durations.
     return f"`{json.dumps(field.default)}`" if field.default not in ({}, []) else "none"
+
+
+def _duration(seconds: int) -> str:
+    for unit, size in (("h", 3600), ("m", 60)):
+        if seconds >= 2 * size and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"

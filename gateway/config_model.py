@@ -23,6 +23,7 @@ from gateway.config_values import (
     RingSecret,
     UpstreamURL,
     Verification,
+    split_url,
 )
 
 Algorithm = Literal[
@@ -121,6 +122,8 @@ class StoreModel(_Model):
     @model_validator(mode="after")
     def _is_coherent(self) -> StoreModel:
         url = "" if self.url is None else self.url.get_secret_value()
+        if "://" in url:
+            split_url(url)
         if self.type == "redis" and not url.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("url must name the server: redis://127.0.0.1:6379/0")
         return self
@@ -166,7 +169,7 @@ class RouteModel(_Model):
     strip_prefix: OwnPath | None = None
     """What is cut from the front of the path before it goes to the upstream."""
     preserve_host: bool = True
-    """Whether the upstream sees the browser's Host or its own."""
+    """Whether the upstream sees the host of `public_url` or its own."""
     login: Literal["redirect", "never"] = "redirect"
     """Whether a navigation without a session is sent to the login, or gets 401 like everything else."""
     require: RequireModel = RequireModel()
@@ -237,5 +240,14 @@ class Document(_Model):
     """How nginx, Traefik or Caddy name what they ask about."""
     upstream_connection: UpstreamModel = UpstreamModel()
     """How upstreams are connected to."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """How much is logged."""
+    log_level: Literal["info", "warning", "error"] = "info"
+    """How much is logged by a gateway that stands alone; around an app, its logging decides."""
+
+    @model_validator(mode="after")
+    def _paths_differ(self) -> Document:
+        callback = self.callback_path or f"{self.prefix}/callback"
+        landing = self.post_logout_path or f"{self.prefix}/signed_out"
+        fixed = {f"{self.prefix}/{name}" for name in ("start", "sign_out", "auth", "userinfo", "session", "refresh")}
+        if callback == landing or {callback, landing} & {*fixed, "/ping", "/ready"}:
+            raise ValueError("callback_path and post_logout_path must differ from each other and from other endpoints")
+        return self

@@ -17,7 +17,7 @@ DEFAULT_FILE = "config.yaml"
 
 _NOT_KEYS = frozenset({CONFIG_VARIABLE, SECRETS_VARIABLE})
 # Of the tests; and what Kubernetes sets in every pod beside a Service of our name.
-_FOREIGN = re.compile(r"GATEWAY_(?:TEST_.*|PORT|PORT_[0-9].*|SERVICE_(?:HOST|PORT).*)")
+_FOREIGN = re.compile(r"GATEWAY_(?:TEST_.*|(?:[A-Z0-9]+_)*(?:PORT|PORT_[0-9].*|SERVICE_(?:HOST|PORT).*))")
 
 
 class ConfigurationError(Exception):

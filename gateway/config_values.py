@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
@@ -53,7 +54,7 @@ def _from_json(value: object) -> object:
 
 
 def _origin(value: str) -> str:
-    parts = _split(value)
+    parts = split_url(value)
     if not is_protected_url(value):
         raise ValueError("must be an https URL (http only on localhost): https://app.example.com")
     if parts.path not in ("", "/") or "?" in value:
@@ -70,7 +71,7 @@ def _protected_url(value: str) -> str:
 
 
 def _upstream_url(value: str) -> str:
-    parts = _split(value)
+    parts = split_url(value)
     if value and (parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc):
         raise ValueError("must be an http or https URL: http://127.0.0.1:3000")
     if "?" in value or "#" in value or not value.isascii() or not value.isprintable() or " " in value:
@@ -78,7 +79,8 @@ def _upstream_url(value: str) -> str:
     return value.rstrip("/")
 
 
-def _split(value: str) -> SplitResult:
+def split_url(value: str) -> SplitResult:
+    """Take a URL apart; raises `ValueError` without quoting it, for it may hold a password."""
     try:
         parts = urlsplit(value)
         _ = parts.port  # Raises for a port that is none.
@@ -157,7 +159,10 @@ def _verification(value: object) -> object:
     # An empty path would count as false for the library that verifies.
     if isinstance(value, str) and not value.strip():
         raise ValueError("must be true, false or the path of a CA bundle")
-    return words.get(value.strip().lower(), value) if isinstance(value, str) else value
+    known = words.get(value.strip().lower(), value) if isinstance(value, str) else value
+    if isinstance(known, str) and not Path(known).is_file():
+        raise ValueError("must be true, false or the path of a CA bundle that is there")
+    return known
 
 
 def _one_or_more(value: object) -> object:

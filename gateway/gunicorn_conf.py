@@ -9,6 +9,8 @@ from typing import Any
 
 from gateway.config import load_standalone_settings
 from gateway.config_sources import ConfigurationError
+from gateway.errors import StoreUnavailable
+from gateway.store import make_backend
 
 wsgi_app = "gateway.app:create_app()"
 bind = os.environ.get("BIND", "127.0.0.1:4180")
@@ -32,10 +34,16 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 access_log_format = '%(h)s %(t)s "%(m)s %(U)s %(H)s" %(s)s %(b)s %(M)sms'
 
 
-def on_starting(_server: Any) -> None:
+def on_starting(server: Any) -> None:
     """Check the configuration before a worker is started: one line for each problem, exit code 2."""
     try:
-        load_standalone_settings(None, os.environ)
+        settings = load_standalone_settings(None, os.environ)
+        if settings.store.type == "memory" and server.cfg.workers > 1:
+            raise ConfigurationError(["session.store.type: memory serves one worker; use file or redis, or -w 1"])
+        make_backend(settings.store)
+    except StoreUnavailable as error:
+        print(f"session.store: {error}", file=sys.stderr)  # noqa: T201 - as below.
+        sys.exit(2)
     except ConfigurationError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the log is not set up for a server that will not start.
         sys.exit(2)

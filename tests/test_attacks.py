@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from harness import ALICE, ORIGIN, Site, run_site
 
+from gateway.app import Gateway
 from gateway.backends.file import FileBackend
 from gateway.config import parse_settings
 from gateway.config_sources import ConfigurationError
 from gateway.cookies import CookiePolicy, read_cookies, session_cookie, session_handles, without_own
 from gateway.headers import response_headers
 from gateway.sealing import KeyRing
+from gateway.testing.sample import sample_app
 
 COOKIES = CookiePolicy(name="gateway", secure=True, ring=KeyRing.of(["k" * 32]))
 HANDLE = bytes(range(32))
@@ -179,3 +181,41 @@ def test_half_a_surrogate_pair_in_a_claim_does_not_break_the_sign_out_page(site:
     )
     assert page.status == 200
     assert "Do you want to sign out?" in page.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        pytest.param({"callback_path": "/ready"}, "config", id="callback on another endpoint"),
+        pytest.param({"callback_path": "/oauth2/start"}, "config", id="callback on the start"),
+        pytest.param({"callback_path": "/out", "post_logout_path": "/out"}, "config", id="callback and landing"),
+        pytest.param(
+            {"upstream_connection": {"verify_tls": "/nope.pem"}}, "upstream_connection.verify_tls", id="no CA"
+        ),
+        pytest.param(
+            {"session": {"secret": "s" * 32, "store": {"type": "redis", "url": "redis://:hunter2/abc@host"}}},
+            "session.store",
+            id="a URL that is none",
+        ),
+    ],
+)
+def test_what_would_fail_later_is_said_at_once_and_without_secrets(changes: dict[str, Any], path: str) -> None:
+    provider = {"issuer": "https://op.example", "client_id": "app", "client_secret": "s"}
+    document = {"public_url": ORIGIN, "provider": provider, "session": {"secret": "s" * 32}}
+    assert parse_settings(document, {}).public_url == ORIGIN
+    with pytest.raises(ConfigurationError) as error:
+        parse_settings({**document, **changes}, {})
+    assert [problem.partition(":")[0] for problem in error.value.problems] == [path]
+    assert "hunter2" not in str(error.value)
+
+
+def test_an_app_that_would_never_be_called_is_an_error() -> None:
+    config = {
+        "public_url": ORIGIN,
+        "upstream": "http://127.0.0.1:9",
+        "provider": {"issuer": "https://op.example", "client_id": "app", "client_secret": "s"},
+        "session": {"secret": "s" * 32, "store": {"type": "memory"}},
+    }
+    assert list(Gateway.from_config(config)(None).upstreams) == ["http://127.0.0.1:9"]
+    with pytest.raises(ConfigurationError, match=r"^upstream: "):
+        Gateway.from_config(config)(sample_app)

@@ -64,6 +64,26 @@ def test_nothing_behind_the_gateway_is_an_error(tmp_path: Path) -> None:
     assert (ran.returncode, ran.stderr.splitlines()[0].partition(":")[0]) == (2, "upstream")
 
 
+def test_memory_is_refused_for_several_workers_and_a_directory_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no directory")
+    text = (
+        "public_url: https://a.example\nupstream: http://127.0.0.1:9\n"
+        "provider: {issuer: 'https://op.example', client_id: a, client_secret: b}\n"
+    )
+    environ = {"GATEWAY_SESSION__SECRET": SECRET}
+    (tmp_path / "config.yaml").write_text(text)
+    memory = gateway(
+        "serve", "--bind", "127.0.0.1:0", cwd=tmp_path, environ={**environ, "GATEWAY_SESSION__STORE__TYPE": "memory"}
+    )
+    assert (memory.returncode, "session.store.type: memory" in memory.stderr) == (2, True)
+    place = {**environ, "GATEWAY_SESSION__STORE__PATH": str(tmp_path / "file" / "sessions")}
+    served = gateway("serve", "--bind", "127.0.0.1:0", cwd=tmp_path, environ=place)
+    assert (served.returncode, "session.store: store_down" in served.stderr) == (2, True)
+    checked = gateway("check", cwd=tmp_path, environ=place)
+    assert (checked.returncode, "FAILED: store_down" in checked.stdout) == (1, True)
+    assert "Traceback" not in memory.stderr + served.stderr + checked.stderr
+
+
 def test_check_contacts_each_part_and_says_which_fails(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(
         "public_url: http://localhost:4180\nupstream: http://127.0.0.1:9\n"

@@ -55,7 +55,7 @@ GOOD: Final = [
     ("provider.id_token_signed_response_alg", "EdDSA"),
     ("provider.id_token_signed_response_alg", ["RS256", "HS256"]),
     ("provider.verify_tls", True),
-    ("provider.verify_tls", "/etc/ssl/ca.pem"),
+    ("provider.verify_tls", __file__),
     ("provider.timeout", 1),
     ("provider.timeout", "10 s"),
     ("provider.clock_leeway", "5m"),

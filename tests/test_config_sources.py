@@ -68,7 +68,7 @@ KEYS: Final = [
     ("provider.verify_tls", False, "FALSE"),
     ("provider.verify_tls", False, "0"),
     ("provider.verify_tls", True, "true"),
-    ("provider.verify_tls", "/etc/ca.pem", "/etc/ca.pem"),
+    ("provider.verify_tls", __file__, __file__),
     ("provider.timeout", 20, "20s"),
     ("provider.clock_leeway", 120, "2m"),
     ("provider.metadata", {"token_endpoint": "https://op.example/t"}, '{"token_endpoint": "https://op.example/t"}'),
@@ -101,7 +101,7 @@ KEYS: Final = [
     ("upstream_connection.connect_timeout", 2, "2"),
     ("upstream_connection.read_timeout", 120, "2m"),
     ("upstream_connection.verify_tls", False, "off"),
-    ("log_level", "debug", "debug"),
+    ("log_level", "warning", "warning"),
 ]
 
 EVERY_KEY: Final = pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_an_unknown_key_in_the_environment(tmp_path: Path, name: str) -> None:
 
 def test_an_unknown_key_among_the_secrets(tmp_path: Path) -> None:
     found = problems(file_of(tmp_path, MINIMAL), secrets_of(tmp_path, {"sesion__secret": "hunter2"}))
-    assert found == ["sesion: is not a key that the gateway knows"]
+    assert found == ["sesion (from the secret sesion__secret): is not a key that the gateway knows"]
 
 
 @pytest.mark.parametrize(

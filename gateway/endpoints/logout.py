@@ -40,7 +40,7 @@ class LogoutEndpoints:
             raise GatewayError(CROSS_SITE_REFUSED, "sign-out by another site's form")
         held = self.authenticator.find_session(session_handles(self.settings.cookies, request.cookies))
         # A body is read for those alone who have a session: whoever sends it slowly holds a thread.
-        asked = request.form() if posted and held is not None else request.query()
+        asked = {**request.query(), **(request.form() if posted and held is not None else {})}
         return_to = safe_return_to(asked["rd"], self.settings.public_url) if asked.get("rd") else ""
         if held is None:
             return self._without_session(return_to)

@@ -8,6 +8,7 @@ from wsgiref.types import WSGIApplication
 import pytest
 
 from gateway.app import Gateway, Outside
+from gateway.config import parse_settings
 from gateway.testing.browser import Browser
 from gateway.testing.parties import FakeClient
 from gateway.testing.provider import FakeProvider
@@ -50,7 +51,7 @@ def protect(fake_provider: FakeProvider) -> Callable[..., Gateway]:
             **(config or {}),
         }
         outside = Outside(transport=fake_provider.transport, clock=fake_provider.clock)
-        return Gateway.from_config(document, outside=outside)(app)
+        return Gateway(parse_settings(document, {}), app, outside)  # The developer's own GATEWAY_* take no part.
 
     return make
 

@@ -1,6 +1,8 @@
 # make demo   a provider, a sample app and the gateway on localhost, with the URL and the user printed
 # make quick  the tests without real peers, in under a minute
 # make test   all tests; those with real peers are skipped where the peer is missing, unless GATEWAY_TEST_REAL=1
+# make conformance  docs/CONFORMANCE.md from a run of the conformance tests
+# make fuzz   200,000 odd inputs and more, counted by target; FUZZ_INPUTS and FUZZ_SEED change the run
 # make lint   ruff, mypy and the layers
 # make lock   resolve the lock files anew
 
@@ -8,7 +10,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo quick test lint format docs lock clean
+.PHONY: demo quick test fuzz lint format docs conformance lock clean
 
 demo: $(READY)
 	$(BIN)/gateway demo
@@ -18,6 +20,9 @@ quick: $(READY)
 
 test: $(READY)
 	$(BIN)/pytest
+
+fuzz: $(READY)
+	cd tests && ../$(BIN)/python -m fuzz
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -32,6 +37,9 @@ format: $(READY)
 docs: $(READY)
 	$(BIN)/python docs/update.py
 
+conformance: $(READY)
+	cd tests && ../$(BIN)/python -m conformance
+
 lock: $(READY)
 	$(BIN)/pip install -q uv
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url \
@@ -40,7 +48,7 @@ lock: $(READY)
 		--python-version 3.11 --extra dev -c locks/runtime.txt -o locks/dev.txt pyproject.toml
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache build *.egg-info
+	rm -rf .venv .mypy_cache .ruff_cache .hypothesis tests/.hypothesis build *.egg-info
 
 $(READY): locks/dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'

@@ -6,8 +6,9 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,27 +17,33 @@ from wsgiref.types import StartResponse, WSGIApplication
 from werkzeug import Response
 
 from gateway.authenticator import Authenticator
+from gateway.back_channel import BackChannel
 from gateway.config import Settings, load_settings, load_standalone_settings, parse_settings
+from gateway.config_provider import ProviderSettings
 from gateway.config_sources import ConfigurationError
 from gateway.cookies import session_handles
 from gateway.endpoints.forward_auth import ForwardAuthEndpoint
+from gateway.endpoints.keys import KeysEndpoint
 from gateway.endpoints.login import LoginEndpoints, LoginFailed
 from gateway.endpoints.logout import LogoutEndpoints
 from gateway.endpoints.request import Request
 from gateway.endpoints.session import SessionEndpoints
 from gateway.endpoints.table import EndpointTable, endpoint_table
-from gateway.errors import INTERNAL, METHOD_REFUSED, NOT_FOUND, GatewayError
-from gateway.inner import Admitted, inner_environ
-from gateway.oidc.authorization import Entropy
-from gateway.oidc.messages import Transport
-from gateway.policy import Decision, Route, Verdict, asks_who, decide_all, match_all
+from gateway.errors import INTERNAL, METHOD_REFUSED, NOT_FOUND, TOKEN_INACTIVE, GatewayError
+from gateway.headers import Headers
+from gateway.inner import Admitted, inner_environ, upstream_url
+from gateway.oidc.challenge import StepUp
+from gateway.oidc.messages import Entropy, Transport
+from gateway.policy import Decision, Route, Verdict, asks_who, decide_all, fitting_session, match_all
 from gateway.provider import Provider
+from gateway.reactions import Reactions, is_repeatable
 from gateway.responses import Responses
 from gateway.session import Session
 from gateway.store import Clock, SessionStore, make_backend
 from gateway.target import Environ, read_target
 from gateway.transport import RequestsTransport
 from gateway.upstream import Upstream
+from gateway.upstream_tokens import UpstreamTokens
 
 _log = logging.getLogger("gateway")
 
@@ -55,31 +62,29 @@ class Gateway:
     """A WSGI middleware: what passes it is signed in, or on a route that says otherwise."""
 
     def __init__(self, settings: Settings, app: WSGIApplication | None, outside: Outside) -> None:
-        provider = Provider(
-            settings=settings.provider,
-            client=settings.client,
-            transport=outside.transport
-            or RequestsTransport(verify=settings.provider.verify_tls, timeout=settings.provider.timeout),
-            clock=outside.clock,
-        )
         self.settings = settings
-        self.provider = provider
+        self.providers = {
+            name: Provider(settings=one, channel=back_channel(one, outside), clock=outside.clock)
+            for name, one in settings.providers.items()
+        }
         self.store = SessionStore(
             backend=make_backend(settings.store),
             ring=settings.ring,
-            realm=" ".join((settings.public_url, settings.provider.issuer, settings.client.client_id)),
+            realm=settings.public_url,
             lifetimes=settings.lifetimes,
             clock=outside.clock,
             entropy=outside.entropy,
         )
         self.authenticator = Authenticator(
-            provider=provider,
+            providers=self.providers,
             store=self.store,
             lifetimes=settings.lifetimes,
             clock=outside.clock,
             entropy=outside.entropy,
             sleep=outside.sleep,
         )
+        self.tokens = UpstreamTokens(providers=self.providers, clock=outside.clock, entropy=outside.entropy)
+        self._clock = outside.clock
         self._responses = Responses(
             start_path=f"{settings.prefix}/start", public_url=settings.public_url, entropy=outside.entropy
         )
@@ -127,12 +132,15 @@ class Gateway:
         if target.path in self.endpoints:
             return self._endpoint(request)
         routes = match_all(self.settings.routes, self.settings.default_route, target)
-        session = self._session(request) if asks_who(routes) else None
-        decision = decide_all(routes, session, target, self.settings.public_url)
+        session = fitting_session(routes, self._session(request) if asks_who(routes) else None)
+        now = int(self._clock())
+        decision = decide_all(routes, session, target, public_origin=self.settings.public_url, now=now)
         if decision.verdict is Verdict.ALLOW:
             return self._admitted(request, routes[0], session)
         if decision.verdict is Verdict.LOGIN:
-            return self._challenge(request, routes[0])
+            return self._challenge(request, routes)
+        if decision.step_up is not None and session is not None:
+            return self._step_up(request, routes[0], session, decision.step_up)
         return self._refused(request, decision)
 
     def _endpoint(self, request: Request) -> Response:
@@ -148,19 +156,46 @@ class Gateway:
         return None if held is None else held.session
 
     def _admitted(self, request: Request, route: Route, session: Session | None) -> Admitted:
+        authorization = self._authorization(request, route, session)
+        environ = inner_environ(request.environ, request.target, route, session, self.settings.rules, authorization)
         return Admitted(
             inner=self._inner[route.upstream],
-            environ=inner_environ(request.environ, request.target, route, session, self.settings.rules),
+            environ=environ,
             cookies=self.settings.cookies,
             personal=session is not None,
+            react=None if session is None else self._reactions(request, route, session, proven=len(authorization) > 1),
         )
 
-    def _challenge(self, request: Request, route: Route) -> Response:
-        if not request.target.navigation or not route.redirect_to_login:
+    def _authorization(self, request: Request, route: Route, session: Session | None) -> Headers:
+        try:
+            url = upstream_url(route, request.target)
+            return self.tokens.headers(route, session, method=request.target.method, url=url)
+        except GatewayError as error:
+            # The provider has withdrawn the user's token: a new login is the way on.
+            raise (LoginFailed(error, request.target.raw) if error.problem is TOKEN_INACTIVE else error) from error
+
+    def _reactions(self, request: Request, route: Route, session: Session, *, proven: bool) -> Reactions:
+        url = upstream_url(route, request.target)
+        again = proven and is_repeatable(request.environ)
+        navigation = request.target.navigation and route.redirect_to_login
+        return Reactions(
+            remember_nonce=partial(self.tokens.remember_nonce, url) if proven else None,
+            prove=partial(self._admitted, request, route, session) if again else None,
+            step_up=partial(self._login.step_up, request, session) if navigation else None,
+        )
+
+    def _challenge(self, request: Request, routes: Sequence[Route]) -> Response:
+        if not request.target.navigation or not routes[0].redirect_to_login:
             return self._responses.unauthorized()
         if self.settings.keep_fragment:
             return self._responses.fragment(request.target.raw)
-        return self._login.begin(request, request.target.raw, {})
+        provider = next((route.provider for route in routes if route.provider), "")
+        return self._login.challenge(request, provider, routes[0].requirement.demand)
+
+    def _step_up(self, request: Request, route: Route, session: Session, demand: StepUp) -> Response:
+        if not request.target.navigation or not route.redirect_to_login:
+            return self._responses.step_up_required(demand)
+        return self._login.step_up(request, session, demand)
 
     def _refused(self, request: Request, decision: Decision) -> Response:
         error = GatewayError(decision.problem or INTERNAL, decision.detail)
@@ -168,8 +203,8 @@ class Gateway:
 
     def _failed(self, environ: Environ, error: GatewayError) -> Response:
         reference = self._responses.reference()
-        path = str(environ.get("PATH_INFO", ""))[:200]
-        _log.warning("%s %r: %s (reference %s)", environ.get("REQUEST_METHOD"), path, error, reference)
+        asked = f"{environ.get('REQUEST_METHOD', '')} {environ.get('PATH_INFO', '')}"[:240]
+        _log.warning("%r: %s (reference %s)", asked, error, reference)
         html = "text/html" in environ.get("HTTP_ACCEPT", "")
         again = error.return_to if isinstance(error, LoginFailed) else ""
         return self._responses.error(error, html=html, reference=reference, again=again)
@@ -187,10 +222,17 @@ class Gateway:
                 authenticator=authenticator,
                 responses=responses,
                 store=self.store,
-                provider=self.provider,
+                providers=self.providers,
                 clock=outside.clock,
             ),
-            ForwardAuthEndpoint(settings=settings, authenticator=authenticator, responses=responses),
+            ForwardAuthEndpoint(
+                settings=settings,
+                authenticator=authenticator,
+                responses=responses,
+                tokens=self.tokens,
+                clock=outside.clock,
+            ),
+            KeysEndpoint(settings=settings, responses=responses),
         )
 
 
@@ -226,7 +268,16 @@ def _upstream(settings: Settings, url: str) -> Upstream:
         connect_timeout=settings.upstream.connect_timeout,
         read_timeout=settings.upstream.read_timeout,
         verify_tls=settings.upstream.verify_tls,
+        certificate=settings.certificate,
     )
+
+
+def back_channel(settings: ProviderSettings, outside: Outside) -> BackChannel:
+    """Make the way to a provider."""
+    transport = outside.transport or RequestsTransport(
+        verify=settings.verify_tls, timeout=settings.timeout, certificate=settings.certificate
+    )
+    return BackChannel(transport=transport, clock=outside.clock, entropy=outside.entropy)
 
 
 def _nothing_here(_environ: dict[str, Any], _start_response: StartResponse) -> Iterable[bytes]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from gateway.backends.base import LockBusy
 from gateway.cookies import TRANSACTION_SECONDS
 from gateway.errors import (
+    PROVIDER_UNKNOWN,
     SESSION_BUSY,
     SESSION_TOKEN_EXPIRED,
     TRANSACTION_EXPIRED,
@@ -17,10 +18,15 @@ from gateway.errors import (
     InvalidGrant,
     ProviderUnavailable,
 )
-from gateway.oidc.authorization import Entropy, Transaction, check_authorization_response, new_transaction
-from gateway.oidc.messages import base64url
-from gateway.provider import Login, Provider
-from gateway.session import Lifetimes, Session, new_session
+from gateway.login_parameters import allowed_parameters, asked_max_age, strictest
+from gateway.oidc.authorization_response import ReceivedResponse
+from gateway.oidc.challenge import StepUp
+from gateway.oidc.client import SenderConstraint
+from gateway.oidc.dpop import new_dpop_key
+from gateway.oidc.messages import Entropy, Moment, base64url
+from gateway.oidc.transaction import Transaction, new_transaction, second_attempt
+from gateway.provider import Provider
+from gateway.session import Lifetimes, Login, Session, new_session
 from gateway.store import Clock, HeldSession, SessionStore, session_id
 
 REFRESH_WAIT_STEPS = 300
@@ -48,7 +54,7 @@ class BegunLogout:
 
 
 class Authenticator:
-    """The verbs of a relying party over one provider and one store.
+    """The verbs of a relying party over its providers and one store.
 
     All of them raise `StoreUnavailable` when the store cannot be asked; then nothing has been concluded.
     """
@@ -56,34 +62,66 @@ class Authenticator:
     def __init__(
         self,
         *,
-        provider: Provider,
+        providers: Mapping[str, Provider],
         store: SessionStore,
         lifetimes: Lifetimes,
         clock: Clock,
         entropy: Entropy,
         sleep: Callable[[float], None],
     ) -> None:
-        self._provider = provider
+        self._providers = providers
         self._store = store
         self._lifetimes = lifetimes
         self._clock = clock
         self._entropy = entropy
         self._sleep = sleep
 
-    def begin_login(self, return_to: str, parameters: Mapping[str, str]) -> BegunLogin:
-        """Begin a login that ends at `return_to`; raises `ProviderUnavailable` while there is no metadata."""
-        allowed = self._provider.allowed_parameters(parameters)
+    def provider(self, name: str) -> Provider:
+        """Find a provider by its name in the configuration; raises `provider_unknown`."""
+        provider = self._providers.get(name)
+        if provider is None:
+            raise GatewayError(PROVIDER_UNKNOWN, f"no provider {name[:40]!r}")
+        return provider
+
+    def begin_login(
+        self,
+        provider_name: str,
+        return_to: str,
+        parameters: Mapping[str, str],
+        *,
+        demand: StepUp = StepUp(),
+        replaces: Sequence[str] = (),
+        second: bool = False,
+    ) -> BegunLogin:
+        """Begin a login that ends at `return_to`; `parameters` are what a link asked for.
+
+        `demand` is what the login has to show, `replaces` are the sessions that it ends, `second` says that an earlier
+        attempt came to nothing. Raises `parameter_refused`, `ProviderUnavailable` while there is no metadata, and what
+        `Provider.authorization_url` raises.
+        """
+        provider = self.provider(provider_name)
+        settings = provider.settings
+        allowed = allowed_parameters(parameters, settings.start_parameters)
         transaction = new_transaction(
-            issuer=self._provider.issuer,
+            provider=provider_name,
+            issuer=settings.issuer,
             return_to=return_to,
-            now=self._now(),
-            entropy=self._entropy,
-            max_age=self._max_age(allowed),
+            moment=Moment(now=self._now(), entropy=self._entropy),
+            demand=StepUp(
+                acr_values=demand.acr_values or settings.required_acr,
+                max_age=strictest(demand.max_age, settings.max_age, asked_max_age(allowed)),
+            ),
+            silent=allowed.get("prompt") == "none",
+            replaces=replaces,
         )
-        return BegunLogin(url=self._provider.authorization_url(transaction, allowed), transaction=transaction)
+        if second:
+            transaction = second_attempt(transaction)
+        if settings.client.sender_constraint is SenderConstraint.DPOP:
+            transaction = replace(transaction, dpop_key=new_dpop_key(self._entropy).to_text())
+        return BegunLogin(url=provider.authorization_url(transaction, allowed), transaction=transaction)
 
     def complete_login(
-        self, parameters: Mapping[str, str], transaction: Transaction, handles: Sequence[bytes]
+        self, received: ReceivedResponse, transaction: Transaction, handles: Sequence[bytes]
     ) -> HeldSession:
         """Complete the login that this browser began; sessions that it held before are ended.
 
@@ -92,13 +130,14 @@ class Authenticator:
         """
         if self._now() > transaction.created_at + TRANSACTION_SECONDS:
             raise GatewayError(TRANSACTION_EXPIRED)
-        response = check_authorization_response(parameters, transaction, self._provider.metadata())
+        provider = self.provider(transaction.provider)
+        response = provider.check_response(received, transaction)
         if not self._store.claim(transaction.state, 2 * TRANSACTION_SECONDS):
             raise GatewayError(TRANSACTION_REPEATED)
-        login = self._provider.redeem(response)
-        held = self._store.create(lambda name: self._session_of(name, login))
-        for handle in handles:
-            self._store.end(session_id(handle))
+        login = provider.redeem(response)
+        held = self._store.create(lambda name: self._session_of(name, login, transaction))
+        for name in {*transaction.replaces, *(session_id(handle) for handle in handles)}:
+            self._store.end(name)
         _log.info("signed in: session %s", held.session.id[:8])
         return held
 
@@ -121,7 +160,7 @@ class Authenticator:
         """Find the living session among those that a browser holds, as it is."""
         for handle in handles:
             session = self._store.load(handle)
-            if session is not None:
+            if session is not None and self._is_ours(session):
                 return HeldSession(handle=handle, session=session)
         return None
 
@@ -142,13 +181,14 @@ class Authenticator:
         What is here ends first and for good; the provider's part is tried and never stops it.
         """
         session = held.session
+        provider = self.provider(session.provider)
         self._store.end(session.id)
         if session.refresh_token is not None:
-            self._provider.revoke(session.refresh_token, "refresh_token")
-        self._provider.revoke(session.access_token, "access_token")
+            provider.revoke(session.refresh_token, "refresh_token")
+        provider.revoke(session.access_token, "access_token")
         state = base64url(self._entropy(_STATE_BYTES))
         _log.info("signed out: session %s", session.id[:8])
-        return BegunLogout(url=self._provider.end_session_url(session.id_token, state), state=state)
+        return BegunLogout(url=provider.end_session_url(session.id_token, state), state=state)
 
     def _renewed(self, held: HeldSession) -> HeldSession | None:
         for _ in range(REFRESH_WAIT_STEPS):
@@ -173,8 +213,9 @@ class Authenticator:
 
     def _use_refresh_token(self, held: HeldSession) -> HeldSession | None:
         session = held.session
+        provider = self.provider(session.provider)
         try:
-            tokens, id_token = self._provider.refresh(session)
+            tokens, id_token = provider.refresh(session)
         except ProviderUnavailable as error:
             if not session.token_expired(self._now()):
                 return held
@@ -183,7 +224,7 @@ class Authenticator:
             return self._after_refusal(held, error)
         renewed = self._store.replace(replace(held, session=session.refreshed(tokens, id_token, self._now())))
         if renewed is None:  # Signed out meanwhile: the new tokens are nobody's.
-            self._provider.revoke(tokens.refresh_token or tokens.access_token, "refresh_token")
+            provider.revoke(tokens.refresh_token or tokens.access_token, "refresh_token")
             return None
         return replace(held, session=renewed)
 
@@ -212,22 +253,21 @@ class Authenticator:
         session = self._store.load(held.handle)
         return None if session is None else replace(held, session=session)
 
-    def _session_of(self, name: str, login: Login) -> Session:
+    def _session_of(self, name: str, login: Login, transaction: Transaction) -> Session:
         return new_session(
             session_id=name,
-            issuer=self._provider.issuer,
-            id_token=login.id_token,
-            tokens=login.tokens,
-            userinfo=login.userinfo,
+            transaction=transaction,
+            client_id=self.provider(transaction.provider).client.client_id,
+            login=login,
             now=self._now(),
         )
 
-    def _max_age(self, parameters: Mapping[str, str]) -> int | None:
-        asked = parameters.get("max_age", "")
-        own = self._provider.max_age
-        if not (asked.isascii() and asked.isdigit() and len(asked) < 9):
-            return own
-        return int(asked) if own is None else min(own, int(asked))
+    def _is_ours(self, session: Session) -> bool:
+        # The configuration may have changed since: another provider under that name has signed nobody in.
+        provider = self._providers.get(session.provider)
+        if provider is None:
+            return False
+        return (session.issuer, session.client_id) == (provider.settings.issuer, provider.client.client_id)
 
     def _now(self) -> int:
         return int(self._clock())

@@ -1,4 +1,4 @@
-"""The command line: serve, check, demo, keys, schema."""
+"""The command line: serve, check, demo, register, keys, schema."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from types import FrameType
 import click
 
 from gateway.app import Gateway, Outside
+from gateway.cli_registration import register, unregister
 from gateway.config import Settings, load_standalone_settings
 from gateway.config_docs import configuration_table, schema_text
 from gateway.config_sources import CONFIG_VARIABLE, ConfigurationError
@@ -61,7 +62,7 @@ def check(path: str | None) -> None:
         click.echo(f"store          {settings.store.type}  FAILED: {error}")
         sys.exit(1)
     checks: list[tuple[str, Callable[[], None]]] = [
-        (f"provider       {settings.provider.issuer}", gateway.provider.check),
+        *((f"provider       {one.settings.issuer}", one.check) for one in gateway.providers.values()),
         (f"store          {settings.store.type}", gateway.store.check),
     ]
     checks += [(f"upstream       {url}", upstream.check) for url, upstream in gateway.upstreams.items()]
@@ -87,6 +88,10 @@ def demo(port: int) -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         click.echo("\nThe demo has ended.")
+
+
+main.add_command(register)
+main.add_command(unregister)
 
 
 @main.group()

@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from gateway.config_model import Document, ProviderModel, RouteModel, StoreModel
+from gateway.claims import claim_word
+from gateway.config_model import DEFAULT_PROVIDER, Document, ExchangedTokenModel, ExchangeModel, RouteModel, StoreModel
+from gateway.config_provider import ProviderSettings, provider_settings
 from gateway.config_sources import ConfigurationError, Sources, overlay, read_sources
 from gateway.cookies import CookiePolicy
 from gateway.headers import HeaderRules, header_rules
-from gateway.oidc.metadata import Client
-from gateway.policy import Access, Requirement, Route, Token, claim_word, compile_pattern
+from gateway.oidc.client import SenderConstraint
+from gateway.oidc.exchange import ExchangeWanted
+from gateway.policy import Access, Requirement, Route, Token, compile_pattern
 from gateway.sealing import KeyRing
 from gateway.session import Lifetimes
 from gateway.target import Network
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderSettings:
-    """The provider and what we ask of it; `timeout` is in seconds."""
-
-    issuer: str
-    metadata: Mapping[str, object]
-    verify_tls: bool | str
-    timeout: int
-    userinfo: bool
-    max_age: int | None
-    parameters: Mapping[str, str]
-    start_parameters: frozenset[str]
+UNREGISTERED = "(not registered yet)"
+"""Stands for what a provider has not told us yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +54,7 @@ class Settings:
     callback_path: str
     post_logout_path: str
     keep_fragment: bool
-    client: Client
-    provider: ProviderSettings
+    providers: Mapping[str, ProviderSettings]
     cookies: CookiePolicy
     ring: KeyRing
     lifetimes: Lifetimes
@@ -77,6 +68,17 @@ class Settings:
     forward_uri_header: str
     forward_method_header: str
     log_level: str
+
+    @property
+    def only_provider(self) -> ProviderSettings | None:
+        """The provider, where there is just one."""
+        return next(iter(self.providers.values())) if len(self.providers) == 1 else None
+
+    @property
+    def certificate(self) -> tuple[str, str] | None:
+        """The certificate that access tokens are bound to, and that upstreams must therefore be shown (RFC 8705 3)."""
+        bound = (one for one in self.providers.values() if one.client.sender_constraint is SenderConstraint.MTLS)
+        return next((one.certificate for one in bound), None)
 
     @property
     def upstream_urls(self) -> tuple[str, ...]:
@@ -105,9 +107,28 @@ def parse_settings(document: Mapping[str, object], environ: Mapping[str, str]) -
     return _settings(_validated(overlay(document, environ)))
 
 
+def load_settings_to_register(path: str | None, environ: Mapping[str, str]) -> Mapping[str, ProviderSettings]:
+    """Read what there is to know of the providers before we are registered there; raises `ConfigurationError`.
+
+    A provider with a `client_id` of its own is registered already, and left out.
+    """
+    sources = read_sources(path, environ)
+    several = sources.document.get("providers")
+    named = several if isinstance(several, dict) else {DEFAULT_PROVIDER: sources.document.get("provider")}
+    placeholders = {"client_id": UNREGISTERED, "client_secret": UNREGISTERED}
+    known = {name: keys for name, keys in named.items() if isinstance(keys, dict)}
+    unknown = {name: {**placeholders, **keys} for name, keys in known.items() if "client_id" not in keys}
+    if not unknown:
+        raise ConfigurationError(["provider.client_id: is configured; there is nothing to register"])
+    others = {name: value for name, value in sources.document.items() if name not in ("provider", "providers")}
+    found = {"providers": unknown} if isinstance(several, dict) else {"provider": unknown[DEFAULT_PROVIDER]}
+    return _settings(_validated(replace(sources, document={**others, **found, "routes": []}))).providers
+
+
 def _validated(sources: Sources) -> Document:
     # Empty sections instead of missing ones, so that the keys missing in them are named one by one.
-    document = {"provider": {}, "session": {}, **sources.document}
+    provider: dict[str, object] = {} if "providers" in sources.document else {"provider": {}}
+    document = {**provider, "session": {}, **sources.document}
     try:
         return Document.model_validate(document)
     except ValidationError as error:
@@ -132,7 +153,9 @@ def _settings(document: Document) -> Settings:
     post_logout_path = document.post_logout_path or f"{document.prefix}/signed_out"
     ring = KeyRing.of([secret.get_secret_value() for secret in document.session.secret])
     scheme = urlsplit(document.public_url).scheme
-    cookies = CookiePolicy(name=document.session.cookie_name, secure=scheme == "https", ring=ring)
+    providers = _providers(document, callback_path, document.public_url + post_logout_path)
+    posted = any((one.client.response_mode or "").startswith("form_post") for one in providers.values())
+    cookies = CookiePolicy(name=document.session.cookie_name, secure=scheme == "https", ring=ring, cross_site=posted)
     routes = tuple(_route(route, document.upstream or "") for route in document.routes)
     default_route = _route(RouteModel(path="/**"), document.upstream or "")
     return Settings(
@@ -141,8 +164,7 @@ def _settings(document: Document) -> Settings:
         callback_path=callback_path,
         post_logout_path=post_logout_path,
         keep_fragment=document.keep_fragment,
-        client=_client(document.provider, document.public_url, callback_path, post_logout_path),
-        provider=_provider(document.provider),
+        providers=providers,
         cookies=cookies,
         ring=ring,
         lifetimes=Lifetimes(
@@ -167,32 +189,19 @@ def _settings(document: Document) -> Settings:
     )
 
 
-def _client(model: ProviderModel, public_url: str, callback_path: str, post_logout_path: str) -> Client:
-    return Client(
-        client_id=model.client_id,
-        client_secret=model.client_secret.get_secret_value(),
-        token_endpoint_auth_method=model.token_endpoint_auth_method,
-        redirect_uri=public_url + callback_path,
-        post_logout_redirect_uri=public_url + post_logout_path,
-        scope=model.scope,
-        id_token_algorithms=tuple(model.id_token_signed_response_alg),
-        leeway=model.clock_leeway,
-    )
-
-
-def _provider(model: ProviderModel) -> ProviderSettings:
-    asked = model.authorization
-    named = {"acr_values": asked.acr_values, "prompt": asked.prompt, "ui_locales": asked.ui_locales}
-    return ProviderSettings(
-        issuer=model.issuer,
-        metadata=dict(model.metadata),
-        verify_tls=model.verify_tls,
-        timeout=model.timeout,
-        userinfo=model.userinfo,
-        max_age=asked.max_age,
-        parameters={**asked.extra, **{name: value for name, value in named.items() if value is not None}},
-        start_parameters=frozenset(model.start_parameters),
-    )
+def _providers(document: Document, callback_path: str, post_logout_redirect_uri: str) -> Mapping[str, ProviderSettings]:
+    # Each of several has a redirect URI of its own: an answer for one is none for another (RFC 9700 4.4.2.2).
+    redirect_uri = document.public_url + callback_path
+    single = document.provider is not None
+    return {
+        name: provider_settings(
+            name,
+            model,
+            redirect_uri=redirect_uri if single else f"{redirect_uri}/{name}",
+            post_logout_redirect_uri=post_logout_redirect_uri,
+        )
+        for name, model in document.named_providers.items()
+    }
 
 
 def _store(model: StoreModel) -> StoreSettings:
@@ -203,19 +212,38 @@ def _store(model: StoreModel) -> StoreSettings:
 def _route(model: RouteModel, default_upstream: str) -> Route:
     upstream = model.upstream if model.upstream is not None else default_upstream
     claims = {name: frozenset(claim_word(value) for value in values) for name, values in model.require.claims.items()}
-    token = Token(model.token) if model.token else Token.ACCESS_TOKEN if upstream else Token.NONE
+    exchange = model.token.exchange if isinstance(model.token, ExchangedTokenModel) else None
     return Route(
         path=model.path,
         pattern=compile_pattern(model.path),
         methods=frozenset(model.methods),
         access=Access(model.access),
-        requirement=Requirement(scope=frozenset(model.require.scope), claims=claims),
+        requirement=Requirement(
+            scope=frozenset(model.require.scope),
+            claims=claims,
+            acr=tuple(model.require.acr),
+            max_age=model.require.max_age,
+        ),
+        provider=model.provider or "",
         redirect_to_login=model.login == "redirect",
         allow_encoded_slash=model.allow_encoded_slash,
         upstream=upstream,
         strip_prefix=model.strip_prefix or "",
         preserve_host=model.preserve_host,
-        token=token,
+        token=_token(model, upstream),
+        exchange=None if exchange is None else _exchange(exchange),
         identity_headers=bool(upstream) if model.identity_headers is None else model.identity_headers,
         request_headers=dict(model.request_headers),
+    )
+
+
+def _token(model: RouteModel, upstream: str) -> Token:
+    if isinstance(model.token, ExchangedTokenModel):
+        return Token.EXCHANGED
+    return Token(model.token) if model.token else Token.ACCESS_TOKEN if upstream else Token.NONE
+
+
+def _exchange(model: ExchangeModel) -> ExchangeWanted:
+    return ExchangeWanted(
+        audience=tuple(model.audience), resource=tuple(model.resource), scope=tuple(model.scope.split())
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import types
 import typing
 from collections.abc import Iterator
 from typing import Any
@@ -42,10 +43,11 @@ def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInf
 def _nested(annotation: Any) -> tuple[type[BaseModel] | None, str]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation, ""
-    for argument in typing.get_args(annotation):
-        if isinstance(argument, type) and issubclass(argument, BaseModel):
-            return argument, "[]"
-    return None, ""
+    arguments = [argument for argument in typing.get_args(annotation) if argument is not types.NoneType]
+    if len(arguments) != 1:  # A mapping, or one of several forms: a row of its own says what it may be.
+        return None, ""
+    model, mark = _nested(arguments[0])
+    return model, "[]" if typing.get_origin(annotation) is list else mark
 
 
 def _default(field: FieldInfo) -> str:

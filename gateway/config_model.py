@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, model_validator
 
+from gateway.config_authorization_model import Model
+from gateway.config_provider_model import ProviderModel
 from gateway.config_values import (
     CookieName,
     Duration,
@@ -19,95 +21,18 @@ from gateway.config_values import (
     Origin,
     OwnPath,
     Pattern,
-    ProtectedURL,
+    ProviderName,
     RingSecret,
     UpstreamURL,
     Verification,
     split_url,
 )
 
-Algorithm = Literal[
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519",
-    "HS256", "HS384", "HS512",
-]  # fmt: skip
-PROTECTED_PARAMETERS = frozenset(
-    {
-        "response_type", "response_mode", "client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge",
-        "code_challenge_method", "max_age", "request", "request_uri", "id_token_hint",
-    }
-)  # fmt: skip
-"""Parameters of the authorization request that are ours to set, or that would replace all the others."""
-
-StartParameter = Literal["acr_values", "prompt", "login_hint", "ui_locales", "max_age"]
+DEFAULT_PROVIDER = "default"
+"""The name of the only provider."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
-
-
-class AuthorizationModel(_Model):
-    """What every authorization request asks for."""
-
-    acr_values: str | None = None
-    """Authentication context classes to ask for."""
-    prompt: Literal["login", "consent", "select_account"] | None = None
-    """What to ask of the user at every login."""
-    max_age: Duration | None = None
-    """How old a login at the provider may be; checked against `auth_time`."""
-    ui_locales: str | None = None
-    """Languages for the provider's pages."""
-    extra: Mapped[str] = {}
-    """More parameters of the authorization request; those that protect the flow cannot be replaced."""
-
-    @field_validator("extra")
-    @classmethod
-    def _leaves_the_flow_alone(cls, extra: dict[str, str]) -> dict[str, str]:
-        refused = sorted(PROTECTED_PARAMETERS.intersection(extra))
-        if refused:
-            raise ValueError(f"must not set {', '.join(refused)}")
-        return extra
-
-
-class ProviderModel(_Model):
-    """The OpenID provider and our registration there."""
-
-    issuer: ProtectedURL
-    """The provider's issuer identifier, to the letter."""
-    client_id: Annotated[str, Field(min_length=1)]
-    """Our name at the provider."""
-    client_secret: SecretStr = SecretStr("")
-    """Our secret at the provider; better kept in GATEWAY_PROVIDER__CLIENT_SECRET or in a secrets file."""
-    token_endpoint_auth_method: Literal["client_secret_basic", "client_secret_post", "none"] = "client_secret_basic"
-    """How we authenticate at the token endpoint, in RFC 7591's words."""
-    scope: str = "openid profile email"
-    """What to ask for, with spaces between; `openid` must be among it."""
-    id_token_signed_response_alg: OneOrMore[Algorithm] = ["RS256"]
-    """The only algorithms that an ID token may be signed with, one or a list."""
-    userinfo: bool = True
-    """Whether the userinfo endpoint is asked at login."""
-    verify_tls: Verification = True
-    """Whether the provider's certificate is checked; a path names a CA bundle, false is for experiments."""
-    timeout: Annotated[Duration, Field(ge=1, le=30)] = 10
-    """How long the provider may be silent, and how long its answer may take."""
-    clock_leeway: Annotated[Duration, Field(le=300)] = 60
-    """How far the provider's clock may be off."""
-    metadata: Mapped[object] = {}
-    """Endpoints by hand, under their names in discovery; with the three required ones, discovery is not asked."""
-    authorization: AuthorizationModel = AuthorizationModel()
-    """What every authorization request asks for."""
-    start_parameters: Listed[StartParameter] = ["login_hint", "ui_locales"]
-    """Parameters that a link to /oauth2/start may set."""
-
-    @model_validator(mode="after")
-    def _is_coherent(self) -> ProviderModel:
-        if "openid" not in self.scope.split():
-            raise ValueError("scope must contain openid")
-        if self.token_endpoint_auth_method != "none" and not self.client_secret.get_secret_value():
-            raise ValueError("client_secret is missing (or set token_endpoint_auth_method: none)")
-        return self
-
-
-class StoreModel(_Model):
+class StoreModel(Model):
     """Where sessions are kept."""
 
     type: Literal["file", "memory", "redis"] = "file"
@@ -129,7 +54,7 @@ class StoreModel(_Model):
         return self
 
 
-class SessionModel(_Model):
+class SessionModel(Model):
     """How sessions are sealed and how long they live."""
 
     secret: OneOrMore[RingSecret] = Field(min_length=1)
@@ -146,8 +71,13 @@ class SessionModel(_Model):
     """How long before its end the access token is renewed."""
 
 
-class RequireModel(_Model):
+class RequireModel(Model):
     """What a session must show."""
+
+    acr: Listed[str] = []
+    """Authentication context classes of which the login must have one; a weaker one is asked to sign in again."""
+    max_age: Annotated[Duration, Field(ge=60)] | None = None
+    """How old the login at the provider may be; an older one is asked to sign in again."""
 
     scope: Listed[str] = []
     """Scopes that must all have been granted."""
@@ -155,7 +85,25 @@ class RequireModel(_Model):
     """Claims by name, each with the values of which one must be present."""
 
 
-class RouteModel(_Model):
+class ExchangeModel(Model):
+    """A token for one upstream alone (RFC 8693)."""
+
+    audience: Listed[str] = []
+    """Names of what the token is for."""
+    resource: Listed[str] = []
+    """Addresses of what the token is for."""
+    scope: str = ""
+    """What it may be used for."""
+
+
+class ExchangedTokenModel(Model):
+    """The access token, exchanged."""
+
+    exchange: ExchangeModel
+    """What the exchanged token is for."""
+
+
+class RouteModel(Model):
     """A rule for paths."""
 
     path: Pattern
@@ -174,8 +122,10 @@ class RouteModel(_Model):
     """Whether a navigation without a session is sent to the login, or gets 401 like everything else."""
     require: RequireModel = RequireModel()
     """What the session must show."""
-    token: Literal["access_token", "id_token", "none"] | None = None
-    """Which token goes out as `Authorization: Bearer`; access_token to an upstream, none to a wrapped app."""
+    provider: ProviderName | None = None
+    """Which of several providers must have signed the user in; any if unset."""
+    token: Literal["access_token", "id_token", "introspected", "none"] | ExchangedTokenModel | None = None
+    """Which token goes out as `Authorization`; access_token to an upstream, none to a wrapped app."""
     identity_headers: bool | None = None
     """Whether X-Forwarded-User and its like are sent; yes to an upstream, no to a wrapped app."""
     request_headers: dict[HeaderName, FieldText] = {}
@@ -191,7 +141,7 @@ class RouteModel(_Model):
         return self
 
 
-class ForwardAuthModel(_Model):
+class ForwardAuthModel(Model):
     """How a proxy beside us names the target that it asks about."""
 
     enabled: bool = False
@@ -202,7 +152,7 @@ class ForwardAuthModel(_Model):
     """The header in which it names the method."""
 
 
-class UpstreamModel(_Model):
+class UpstreamModel(Model):
     """How upstreams are connected to."""
 
     connect_timeout: Annotated[Duration, Field(ge=1)] = 5
@@ -213,15 +163,17 @@ class UpstreamModel(_Model):
     """Whether an https upstream's certificate is checked; a path names a CA bundle."""
 
 
-class Document(_Model):
+class Document(Model):
     """The whole configuration."""
 
     public_url: Origin
     """What the browser sees; redirect URI, cookies and logout follow from it."""
     upstream: UpstreamURL | None = None
     """What is behind the gateway, for every route that names no upstream of its own."""
-    provider: ProviderModel
-    """The OpenID provider and our registration there."""
+    provider: ProviderModel | None = None
+    """The provider and our registration there."""
+    providers: Annotated[dict[ProviderName, ProviderModel], Field(min_length=1)] | None = None
+    """Several providers by name, each with the keys of `provider`; where none is named, users choose."""
     session: SessionModel
     """How sessions are kept."""
     routes: Listed[RouteModel] = []
@@ -243,11 +195,42 @@ class Document(_Model):
     log_level: Literal["info", "warning", "error"] = "info"
     """How much is logged by a gateway that stands alone; around an app, its logging decides."""
 
+    @property
+    def named_providers(self) -> dict[str, ProviderModel]:
+        """All providers by name."""
+        return {DEFAULT_PROVIDER: self.provider} if self.provider is not None else dict(self.providers or {})
+
+    @model_validator(mode="after")
+    def _providers_are_told_apart(self) -> Document:
+        if (self.provider is None) == (self.providers is None):
+            raise ValueError("one of provider and providers must be there, and not both")
+        issuers = [provider.issuer for provider in self.named_providers.values()]
+        if len(set(issuers)) != len(issuers):  # RFC 9207 4
+            raise ValueError("providers: two have the same issuer")
+        unknown = sorted({route.provider for route in self.routes if route.provider} - set(self.named_providers))
+        if unknown:
+            raise ValueError(f"routes: provider {unknown[0]} is not among providers")
+        return self
+
+    @model_validator(mode="after")
+    def _rules_can_be_met(self) -> Document:
+        openid = {name for name, provider in self.named_providers.items() if provider.type == "openid"}
+        for route in self.routes:
+            needs_id_token = route.token == "id_token" or route.require.acr or route.require.max_age is not None
+            if needs_id_token and not openid & ({route.provider} if route.provider else openid):
+                raise ValueError(
+                    f"routes: {route.path} needs an ID token, which a provider of type oauth2 does not give"
+                )
+        return self
+
     @model_validator(mode="after")
     def _paths_differ(self) -> Document:
         callback = self.callback_path or f"{self.prefix}/callback"
         landing = self.post_logout_path or f"{self.prefix}/signed_out"
-        fixed = {f"{self.prefix}/{name}" for name in ("start", "sign_out", "auth", "userinfo", "session", "refresh")}
+        fixed = {
+            f"{self.prefix}/{name}"
+            for name in ("start", "sign_out", "auth", "userinfo", "session", "refresh", "jwks.json")
+        }
         if callback == landing or {callback, landing} & {*fixed, "/ping", "/ready"}:
             raise ValueError("callback_path and post_logout_path must differ from each other and from other endpoints")
         return self

@@ -165,6 +165,21 @@ def _verification(value: object) -> object:
     return known
 
 
+def _readable_file(value: str) -> str:
+    try:
+        with Path(value).open("rb"):
+            return value
+    except OSError as error:
+        raise ValueError(f"must be the path of a file that can be read: {error.strerror}") from None
+
+
+def _json_text(value: object) -> object:
+    if not isinstance(value, str):
+        return json.dumps(value, separators=(",", ":"))
+    _from_json(value)
+    return value
+
+
 def _one_or_more(value: object) -> object:
     if isinstance(value, str) and value.lstrip().startswith("["):
         return _from_json(value)
@@ -195,6 +210,9 @@ FieldText = Annotated[str, AfterValidator(_field_text)]
 CookieName = Annotated[str, AfterValidator(_cookie_name)]
 Network = Annotated[str, AfterValidator(_network)]
 RingSecret = Annotated[SecretStr, AfterValidator(_ring_secret)]
+ProviderName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
+ReadableFile = Annotated[str, AfterValidator(_readable_file)]
+JSONText = Annotated[str, BeforeValidator(_json_text)]
 Verification = Annotated[bool | str, BeforeValidator(_verification)]
 Listed = Annotated[list[T], BeforeValidator(_listed)]
 OneOrMore = Annotated[list[T], BeforeValidator(_one_or_more), _OrSingle()]

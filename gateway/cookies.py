@@ -6,11 +6,12 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from gateway.oidc.authorization import Entropy, Transaction
-from gateway.oidc.messages import base64url, same_text
+from gateway.oidc.messages import Entropy, base64url, same_text
+from gateway.oidc.transaction import Transaction
 from gateway.sealing import KeyRing, seal, unseal
 
 HANDLE_BYTES = 32
@@ -22,17 +23,24 @@ MAX_TRANSACTION_BYTES = 4096
 """What all transaction cookies may weigh together: servers refuse a `Cookie` field of 8 KiB."""
 
 TRANSACTION_SECONDS = 900
-RETRY_SECONDS = 60
+NOTE_SECONDS = 60
 LOGOUT_SECONDS = 600
+
+_DIGEST = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CookiePolicy:
-    """How our cookies are named and sealed; `secure` when the public URL is https."""
+    """How our cookies are named and sealed; `secure` when the public URL is https.
+
+    `cross_site` says that a provider answers with a form of its own page: then the cookies of logins under way, and
+    those alone, must come with another site's POST.
+    """
 
     name: str
     secure: bool
     ring: KeyRing
+    cross_site: bool = False
 
     @property
     def session(self) -> str:
@@ -45,13 +53,19 @@ class CookiePolicy:
         return f"{self.session}-retry"
 
     @property
+    def step_up(self) -> str:
+        """The name of the note that a login was completed just now for a demand, and for which."""
+        return f"{self.session}-stepup"
+
+    @property
     def logout(self) -> str:
         """The name of the note of a logout that is under way at the provider."""
         return f"{self.session}-logout"
 
     def transaction(self, state: str) -> str:
         """Name the cookie of the login with that state."""
-        return f"{self._transactions}{hashlib.sha256(state.encode('utf-8')).hexdigest()[:16]}"
+        # Nothing is proven of the state of a signed answer yet, and JSON can hold half of a surrogate pair.
+        return f"{self._transactions}{hashlib.sha256(state.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
     @property
     def _transactions(self) -> str:
@@ -61,11 +75,11 @@ class CookiePolicy:
         """Tell whether a cookie of that name is one of ours, whatever its prefix and case."""
         bare = name.strip().lower().removeprefix("__host-").removeprefix("__secure-")
         own = self.name.lower()
-        return bare in (own, f"{own}-retry", f"{own}-logout") or bare.startswith(f"{own}-tx-")
+        return bare in (own, f"{own}-retry", f"{own}-logout", f"{own}-stepup") or bare.startswith(f"{own}-tx-")
 
     def is_transaction(self, name: str) -> bool:
-        """Tell whether a cookie of that name is a login's."""
-        return name.startswith(self._transactions)
+        """Tell whether a cookie of that name is a login's; whatever else follows our prefix is not echoed."""
+        return name.startswith(self._transactions) and bool(_DIGEST.fullmatch(name.removeprefix(self._transactions)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,9 +134,9 @@ def deletion(policy: CookiePolicy, name: str) -> str:
     return _set_cookie(policy, name, "", max_age=0)
 
 
-def note(policy: CookiePolicy, name: str, *, max_age: int) -> str:
-    """Make the `Set-Cookie` of a mark that says nothing but that it is there."""
-    return _set_cookie(policy, name, "1", max_age=max_age)
+def note(policy: CookiePolicy, name: str, value: str) -> str:
+    """Make the `Set-Cookie` of a mark that is kept for a minute and protects nothing."""
+    return _set_cookie(policy, name, value, max_age=NOTE_SECONDS)
 
 
 def begin_transaction(policy: CookiePolicy, transaction: Transaction, header: str, entropy: Entropy) -> list[str]:
@@ -164,15 +178,17 @@ def find_logout(policy: CookiePolicy, header: str, state: str) -> LogoutNote | N
     return None
 
 
-def has_cookie(header: str, name: str) -> bool:
-    """Tell whether a request carries a cookie of that name."""
-    return any(other == name for other, _ in read_cookies(header))
+def cookie_value(header: str, name: str) -> str | None:
+    """Read the first cookie of that name."""
+    return next((value for other, value in read_cookies(header) if other == name), None)
 
 
 def _set_cookie(policy: CookiePolicy, name: str, value: str, *, max_age: int | None = None) -> str:
     lifetime = "" if max_age is None else f"; Max-Age={max_age}"
     secure = "; Secure" if policy.secure else ""
-    return f"{name}={value}{lifetime}; Path=/; HttpOnly; SameSite=Lax{secure}"
+    # Browsers keep SameSite=None of secure origins alone; without TLS, only a provider on the same host can post.
+    travels = policy.cross_site and policy.secure and (name == policy.retry or policy.is_transaction(name))
+    return f"{name}={value}{lifetime}; Path=/; HttpOnly; SameSite={'None' if travels else 'Lax'}{secure}"
 
 
 def _sealed(policy: CookiePolicy, purpose: str, members: Mapping[str, object], entropy: Entropy) -> str:
@@ -189,8 +205,11 @@ def _opened(policy: CookiePolicy, purpose: str, value: str) -> dict[str, object]
 
 def _transaction(policy: CookiePolicy, value: str) -> Transaction | None:
     members = _opened(policy, "transaction", value)
+    if members is None:
+        return None
+    lists = {name: tuple(value) for name, value in members.items() if isinstance(value, list)}
     try:
-        return None if members is None else Transaction(**members)  # type: ignore[arg-type]
+        return Transaction(**{**members, **lists})  # type: ignore[arg-type]
     except TypeError:  # Sealed by a release that knew other members.
         return None
 

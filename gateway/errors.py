@@ -85,6 +85,21 @@ LOGIN_REQUIRED = _problem("login_required", HTTPStatus.UNAUTHORIZED, "Please sig
 ACCESS_DENIED = _problem(
     "access_denied", HTTPStatus.FORBIDDEN, "You may not see this page", "Ask its owner for access."
 )
+STEP_UP_REQUIRED = _problem(
+    "step_up_required", HTTPStatus.UNAUTHORIZED, "Please confirm who you are", "Sign in once more to see this page."
+)
+STEP_UP_FAILED = _problem(
+    "step_up_failed",
+    HTTPStatus.FORBIDDEN,
+    "This page needs a stronger sign-in",
+    "The sign-in that was just completed is not strong or recent enough for it. Ask its owner what is needed.",
+)
+GROUPS_OVERAGE = _problem(
+    "groups_overage",
+    HTTPStatus.FORBIDDEN,
+    "Your groups could not be read",
+    "You are in more groups than the sign-in service sends. Ask the owner of this page to use roles instead.",
+)
 CROSS_SITE_REFUSED = _problem(
     "cross_site_refused",
     HTTPStatus.FORBIDDEN,
@@ -103,10 +118,15 @@ TRANSACTION_MISSING = _refused(
 TRANSACTION_EXPIRED = _refused("transaction_expired", "The sign-in took too long", _AGAIN)
 TRANSACTION_REPEATED = _refused("transaction_repeated", "This sign-in was completed before", _AGAIN)
 RESPONSE_PARAMETER_REPEATED = _refused("response_parameter_repeated", "The provider's answer is malformed", _AGAIN)
+RESPONSE_MODE_MISMATCH = _refused("response_mode_mismatch", "The provider's answer came in a wrong way", _AGAIN)
 RESPONSE_STATE_MISSING = _refused("response_state_missing", "The provider's answer is malformed", _AGAIN)
 RESPONSE_STATE_MISMATCH = _login_failed("response_state_mismatch")
 RESPONSE_ISS_MISSING = _login_failed("response_iss_missing")
 RESPONSE_ISS_MISMATCH = _login_failed("response_iss_mismatch")
+RESPONSE_CLAIM_INVALID = _login_failed("response_claim_invalid")
+RESPONSE_AUD_MISMATCH = _login_failed("response_aud_mismatch")
+RESPONSE_EXPIRED = _login_failed("response_expired")
+PROVIDER_UNKNOWN = _refused("provider_unknown", "There is no such sign-in service here", _AGAIN)
 RESPONSE_CODE_MISSING = _refused("response_code_missing", "The provider's answer is malformed", _AGAIN)
 OP_ACCESS_DENIED = _problem(
     "op_access_denied", HTTPStatus.FORBIDDEN, "The sign-in was refused", "If you pressed Cancel, just try again."
@@ -115,6 +135,15 @@ OP_INTERACTION_REQUIRED = _problem(
     "op_interaction_required", HTTPStatus.FORBIDDEN, "The provider needs you to sign in", _AGAIN
 )
 OP_TEMPORARILY_UNAVAILABLE = _unavailable("op_temporarily_unavailable", "The provider is busy")
+OP_REQUEST_REFUSED = _problem(
+    "op_request_refused", HTTPStatus.FORBIDDEN, "The provider does not accept this site's request", _OPERATOR
+)
+OP_AUTHENTICATION_UNMET = _problem(
+    "op_authentication_unmet",
+    HTTPStatus.FORBIDDEN,
+    "The provider cannot sign you in the way that this page needs",
+    "Try again with another way to sign in, or ask the owner of this page.",
+)
 OP_REFUSED = _problem("op_refused", HTTPStatus.FORBIDDEN, "The provider refused the sign-in", _OPERATOR)
 
 # The back channel: what the provider answered.
@@ -126,12 +155,22 @@ METADATA_INVALID = _problem(
 METADATA_ISSUER_MISMATCH = _problem(
     "metadata_issuer_mismatch", HTTPStatus.FORBIDDEN, "The sign-in service is not the expected one", _OPERATOR
 )
+METADATA_LACKING = _problem(
+    "metadata_lacking", HTTPStatus.FORBIDDEN, "The sign-in service does not offer what this site needs", _OPERATOR
+)
+PUSHED_REQUEST_REFUSED = _problem(
+    "pushed_request_refused", HTTPStatus.FORBIDDEN, "The provider refused the sign-in", _OPERATOR
+)
+PUSHED_ANSWER_INVALID = _login_failed("pushed_answer_invalid")
 TOKEN_GRANT_INVALID = _login_failed("token_grant_invalid")
 TOKEN_CLIENT_INVALID = _unavailable("token_client_invalid", "The sign-in service does not know this site")
 TOKEN_REFUSED = _login_failed("token_refused")
 TOKEN_ANSWER_INVALID = _login_failed("token_answer_invalid")
 TOKEN_TYPE_UNSUPPORTED = _login_failed("token_type_unsupported")
 USERINFO_INVALID = _login_failed("userinfo_invalid")
+USERINFO_ISS_MISMATCH = _login_failed("userinfo_iss_mismatch")
+USERINFO_AUD_MISMATCH = _login_failed("userinfo_aud_mismatch")
+USERINFO_EXPIRED = _login_failed("userinfo_expired")
 USERINFO_SUB_MISMATCH = _login_failed("userinfo_sub_mismatch")
 
 # JOSE and the ID token, in the order of the checks (OIDC Core 3.1.3.7).
@@ -140,6 +179,10 @@ JWT_ALG_REFUSED = _login_failed("jwt_alg_refused")
 JWT_CRIT_REFUSED = _login_failed("jwt_crit_refused")
 JWT_KEY_UNKNOWN = _login_failed("jwt_key_unknown")
 JWT_SIGNATURE_INVALID = _login_failed("jwt_signature_invalid")
+JWT_TYPE_REFUSED = _login_failed("jwt_type_refused")
+JWE_ALG_REFUSED = _login_failed("jwe_alg_refused")
+JWE_NOT_ENCRYPTED = _login_failed("jwe_not_encrypted")
+JWE_DECRYPTION_FAILED = _login_failed("jwe_decryption_failed")
 ID_TOKEN_MISSING = _login_failed("id_token_missing")
 ID_TOKEN_CLAIM_INVALID = _login_failed("id_token_claim_invalid")
 ID_TOKEN_ISS_MISMATCH = _login_failed("id_token_iss_mismatch")
@@ -151,7 +194,37 @@ ID_TOKEN_TOO_OLD = _login_failed("id_token_too_old")
 ID_TOKEN_NONCE_MISMATCH = _login_failed("id_token_nonce_mismatch")
 ID_TOKEN_AUTH_TIME_INVALID = _login_failed("id_token_auth_time_invalid")
 ID_TOKEN_AT_HASH_MISMATCH = _login_failed("id_token_at_hash_mismatch")
+ID_TOKEN_C_HASH_MISMATCH = _login_failed("id_token_c_hash_mismatch")
+ID_TOKEN_S_HASH_MISMATCH = _login_failed("id_token_s_hash_mismatch")
+ID_TOKEN_ACR_MISMATCH = _problem(
+    "id_token_acr_mismatch",
+    HTTPStatus.FORBIDDEN,
+    "This page needs a stronger sign-in",
+    "The provider did not sign you in the way that was asked for. Try again, or ask the owner of this page.",
+)
 ID_TOKEN_SUB_MISMATCH = _login_failed("id_token_sub_mismatch")
+
+# Tokens for an upstream.
+TOKEN_INACTIVE = _problem(
+    "token_inactive", HTTPStatus.UNAUTHORIZED, "Your session is no longer valid at the sign-in service", _AGAIN
+)
+INTROSPECTION_INVALID = _problem(
+    "introspection_invalid", HTTPStatus.BAD_GATEWAY, "The sign-in service gave a wrong answer", _OPERATOR
+)
+EXCHANGE_REFUSED = _problem(
+    "exchange_refused", HTTPStatus.FORBIDDEN, "The sign-in service gives no access to this application", _OPERATOR
+)
+EXCHANGE_INVALID = _problem(
+    "exchange_invalid", HTTPStatus.BAD_GATEWAY, "The sign-in service gave a wrong answer", _OPERATOR
+)
+
+# Registration, which only the command line meets.
+REGISTRATION_REFUSED = _problem(
+    "registration_refused", HTTPStatus.BAD_GATEWAY, "The provider refused the registration", _OPERATOR
+)
+REGISTRATION_INVALID = _problem(
+    "registration_invalid", HTTPStatus.BAD_GATEWAY, "The provider's answer to the registration is malformed", _OPERATOR
+)
 
 # Sessions.
 STORE_DOWN = _unavailable("store_down", "Sessions cannot be looked up at the moment")

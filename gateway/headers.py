@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
+from gateway.claims import claim_at, is_withheld
 from gateway.cookies import CookiePolicy, is_own_set_cookie, without_own
-from gateway.policy import Route, Token
+from gateway.errors import GROUPS_OVERAGE, GatewayError
+from gateway.policy import Route
 from gateway.session import Session
 from gateway.target import RequestTarget
 
@@ -21,7 +23,16 @@ _NOT_DROPPED = frozenset(
 )
 
 _IDENTITY = frozenset(
-    {"authorization", "forwarded", "proxy", "proxy-authorization", "true-client-ip", "x-real-ip", "x-rewrite-url"}
+    {
+        "authorization",
+        "dpop",
+        "forwarded",
+        "proxy",
+        "proxy-authorization",
+        "true-client-ip",
+        "x-real-ip",
+        "x-rewrite-url",
+    }
 )
 _IDENTITY_PREFIXES = (
     "x-forwarded-", "x-auth-request-", "x-gateway-", "x-original-", "x-remote-", "x-authenticated-", "x-webauth-",
@@ -67,7 +78,12 @@ def header_rules(cookies: CookiePolicy, public_url: str, routes: Iterable[Route]
 
 
 def inner_headers(
-    headers: Headers, target: RequestTarget, route: Route, session: Session | None, rules: HeaderRules
+    headers: Headers,
+    target: RequestTarget,
+    route: Route,
+    session: Session | None,
+    rules: HeaderRules,
+    authorization: Headers,
 ) -> Headers:
     """Turn what the client sent into what the inner app receives; the order of the steps is the protection.
 
@@ -77,7 +93,7 @@ def inner_headers(
     kept = [pair for pair in _without_connection_fields(headers) if not rules.is_reserved(pair[0])]
     kept = [pair for pair in kept if pair[0] != "cookie"]
     cookie = without_own(rules.cookies, "; ".join(value for name, value in headers if name == "cookie"))
-    injected = _replaced(forwarded_headers(target, route, rules), route) + route_headers(route, session)
+    injected = _replaced(forwarded_headers(target, route, rules), route) + route_headers(route, session, authorization)
     return kept + ([("cookie", cookie)] if cookie else []) + injected
 
 
@@ -93,12 +109,9 @@ def forwarded_headers(target: RequestTarget, route: Route, rules: HeaderRules) -
     return [*headers, ("x-forwarded-prefix", route.strip_prefix)] if route.strip_prefix else headers
 
 
-def route_headers(route: Route, session: Session | None) -> Headers:
+def route_headers(route: Route, session: Session | None, authorization: Headers) -> Headers:
     """Make the fields that a route injects: the token, who the user is, and the configured ones."""
-    headers: dict[str, str | None] = {}
-    token = None if session is None else _token(route, session)
-    if token is not None:
-        headers["authorization"] = f"Bearer {token}"
+    headers: dict[str, str | None] = dict(authorization)
     if session is not None and route.identity_headers:
         headers.update((f"x-forwarded-{name}", value) for name, value in identity(session))
     # A configured field replaces ours of that name, also where its template stays empty: never both, never another.
@@ -112,6 +125,7 @@ def identity(session: Session) -> Headers:
     members = groups if isinstance(groups, list) else [groups]
     texts = {
         "user": session.subject,
+        "issuer": session.issuer,
         "email": session.claims.get("email"),
         "preferred-username": session.claims.get("preferred_username"),
     }
@@ -123,15 +137,29 @@ def identity(session: Session) -> Headers:
 
 
 def fill_template(template: str, session: Session | None) -> str | None:
-    """Fill `{claim}` placeholders; None when one of them cannot be filled, so that no half-empty field goes out."""
+    """Fill `{claim}` placeholders; None when one of them cannot be filled, so that no half-empty field goes out.
+
+    Raises `groups_overage` for a claim that the provider keeps elsewhere: to say nothing would say that there is none.
+    """
     claims: Mapping[str, object] = {} if session is None else {**session.claims, "sub": session.subject}
     parts = _PLACEHOLDER.split(template)
     for index in range(1, len(parts), 2):
-        value = claims.get(parts[index])
-        if isinstance(value, bool) or not isinstance(value, str | int):
+        if is_withheld(claims, parts[index]):
+            raise GatewayError(GROUPS_OVERAGE, f"a header needs the claim {parts[index]}, which is kept elsewhere")
+        value = _field_text(claim_at(claims, parts[index]))
+        if value is None:
             return None
-        parts[index] = field_value(str(value))
+        parts[index] = value
     return "".join(parts)
+
+
+def _field_text(value: object) -> str | None:
+    if isinstance(value, list):
+        members = [item for item in value if isinstance(item, str | int) and not isinstance(item, bool)]
+        return ",".join(field_value(str(item)).replace(",", "%2C") for item in members) if members else None
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    return field_value(str(value))
 
 
 def field_value(text: str) -> str:
@@ -174,9 +202,3 @@ def _without_connection_fields(headers: Headers) -> Headers:
     values = ",".join(value for name, value in headers if name == "connection")
     folded = {token.strip().lower().replace("_", "-") for token in values.split(",")} - _NOT_DROPPED
     return [pair for pair in headers if pair[0].replace("_", "-") not in folded or pair[0] in ("connection", "upgrade")]
-
-
-def _token(route: Route, session: Session) -> str | None:
-    if route.token is Token.ACCESS_TOKEN:
-        return session.access_token
-    return session.id_token if route.token is Token.ID_TOKEN else None

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 from wsgiref.types import StartResponse, WSGIApplication
 
+from werkzeug import Response
+
 from gateway.cookies import CookiePolicy
 from gateway.headers import HeaderRules, Headers, inner_headers, response_headers
+from gateway.held_answer import HeldAnswer, close_body
 from gateway.policy import Route
 from gateway.session import Session
 from gateway.target import Environ, RequestTarget
@@ -20,14 +24,22 @@ SESSION_KEY = "gateway.session"
 _OUR_KEYS = frozenset({"REMOTE_USER", "AUTH_TYPE", "RAW_URI", "REQUEST_URI", SESSION_KEY})
 
 
+React = Callable[[int, Headers], "Response | Admitted | None"]
+"""What else to do upon an answer of the inner app, by its status and fields; None lets it go out."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
-    """A request that was allowed: calling it calls the inner app."""
+    """A request that was allowed: calling it calls the inner app.
+
+    `personal` says that a session was needed for it. `react` is given the answer before any of it goes out.
+    """
 
     inner: WSGIApplication
     environ: Mapping[str, Any] = field(repr=False)
     cookies: CookiePolicy
     personal: bool
+    react: React | None = None
 
     def __call__(self, start_response: StartResponse) -> Iterable[bytes]:
         """Call the inner app; no response of it can overwrite our cookies."""
@@ -35,11 +47,36 @@ class Admitted:
         def guarded(status: str, headers: Headers, exc_info: Any = None, /) -> Callable[[bytes], object]:
             return start_response(status, response_headers(headers, self.cookies, personal=self.personal), exc_info)
 
-        return self.inner(dict(self.environ), guarded)
+        if self.react is None:
+            return self.inner(dict(self.environ), guarded)
+        return self._looked_at(self.react, guarded, start_response)
+
+    def _looked_at(self, react: React, guarded: StartResponse, start_response: StartResponse) -> Iterable[bytes]:
+        held = HeldAnswer(guarded)
+        body = held.call(self.inner, dict(self.environ))
+        with ExitStack() as stack:  # What reacts may refuse; the connection to the upstream is given back all the same.
+            stack.callback(close_body, body)
+            other = None if held.released else react(held.status, held.headers)
+            if other is None:
+                held.release()
+                stack.pop_all()
+                return body
+        return other(start_response) if isinstance(other, Admitted) else other(dict(self.environ), start_response)
+
+
+def upstream_url(route: Route, target: RequestTarget) -> str:
+    """Tell where a request goes, without its query (RFC 9449 4.2); empty where it goes to a wrapped app."""
+    path = target.path.removeprefix(route.strip_prefix) or "/"
+    return route.upstream.rstrip("/") + path if route.upstream else ""
 
 
 def inner_environ(
-    environ: Environ, target: RequestTarget, route: Route, session: Session | None, rules: HeaderRules
+    environ: Environ,
+    target: RequestTarget,
+    route: Route,
+    session: Session | None,
+    rules: HeaderRules,
+    authorization: Headers,
 ) -> dict[str, Any]:
     """Make the environ of the inner app: the canonical target, the headers of `inner_headers`, and who is signed in."""
     path = target.path.removeprefix(route.strip_prefix) or "/"
@@ -58,7 +95,7 @@ def inner_environ(
         SESSION_KEY: session,
     }
     identity = {} if session is None else {"REMOTE_USER": session.subject, "AUTH_TYPE": "OpenIDConnect"}
-    headers = inner_headers(_headers(environ), target, route, session, rules)
+    headers = inner_headers(_headers(environ), target, route, session, rules, authorization)
     return {**kept, **_http_keys(headers), **made, **identity}
 
 

@@ -7,15 +7,20 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from gateway.claims import claim_values, is_withheld
 from gateway.errors import (
     ACCESS_DENIED,
     CROSS_SITE_REFUSED,
+    GROUPS_OVERAGE,
     LOGIN_REQUIRED,
     NOT_FOUND,
+    STEP_UP_REQUIRED,
     TARGET_AMBIGUOUS,
     GatewayError,
     Problem,
 )
+from gateway.oidc.challenge import StepUp
+from gateway.oidc.exchange import ExchangeWanted
 from gateway.session import Session
 from gateway.target import RequestTarget, canonical_encoding
 
@@ -38,6 +43,8 @@ class Token(enum.Enum):
 
     ACCESS_TOKEN = "access_token"
     ID_TOKEN = "id_token"
+    INTROSPECTED = "introspected"
+    EXCHANGED = "exchanged"
     NONE = "none"
 
 
@@ -46,16 +53,22 @@ class Verdict(enum.Enum):
 
     ALLOW = "allow"
     LOGIN = "login"
+    STEP_UP = "step_up"
     FORBID = "forbid"
     DENY = "deny"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirement:
-    """What a session must show: every scope, and for every claim one of the values that are named."""
+    """What a session must show: every scope, for every claim one of the values that are named, and a fit login.
+
+    `acr` are authentication classes of which the login must have one, `max_age` how old it may be in seconds.
+    """
 
     scope: frozenset[str] = frozenset()
     claims: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    acr: tuple[str, ...] = ()
+    max_age: int | None = None
 
     def missing(self, session: Session) -> str | None:
         """Name the first thing that the session does not show, or None."""
@@ -66,6 +79,19 @@ class Requirement:
             if not wanted & claim_values(session.claims, name):
                 return f"claim {name}"
         return None
+
+    def withheld(self, session: Session) -> str | None:
+        """Name a claim that the provider keeps elsewhere, so that nothing can be said about it, or None."""
+        return next((name for name in self.claims if is_withheld(session.claims, name)), None)
+
+    @property
+    def demand(self) -> StepUp:
+        """What a login must show."""
+        return StepUp(acr_values=self.acr, max_age=self.max_age)
+
+    def step_up(self, session: Session, now: int) -> StepUp | None:
+        """Tell what a new login would have to show that this one does not, or None (RFC 9470)."""
+        return None if session.satisfies(self.demand, now) else self.demand
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +108,9 @@ class Route:
     upstream: str = ""
     strip_prefix: str = ""
     preserve_host: bool = True
+    provider: str = ""
     token: Token = Token.NONE
+    exchange: ExchangeWanted | None = None
     identity_headers: bool = False
     request_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -102,11 +130,15 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """A verdict with its reason: `problem` is what the public is told, `detail` what the log is."""
+    """A verdict with its reason: `problem` is what the public is told, `detail` what the log is.
+
+    `step_up` is what a new login would have to show.
+    """
 
     verdict: Verdict
     problem: Problem | None = None
     detail: str = ""
+    step_up: StepUp | None = None
 
 
 _ALLOW = Decision(verdict=Verdict.ALLOW)
@@ -149,14 +181,23 @@ def asks_who(routes: Iterable[Route]) -> bool:
     return any(route.access in (Access.OPTIONAL, Access.REQUIRED) for route in routes)
 
 
-def decide_all(routes: Iterable[Route], session: Session | None, target: RequestTarget, public_origin: str) -> Decision:
+def fitting_session(routes: Iterable[Route], session: Session | None) -> Session | None:
+    """Return the session, or None where a rule wants the user to have signed in at another provider."""
+    if session is None or any(route.provider not in ("", session.provider) for route in routes):
+        return None
+    return session
+
+
+def decide_all(
+    routes: Iterable[Route], session: Session | None, target: RequestTarget, *, public_origin: str, now: int
+) -> Decision:
     """Decide by several rules: what the first of them says that does not allow, else that it is allowed."""
-    decisions = (decide(route, session, target, public_origin) for route in routes)
+    decisions = (decide(route, session, target, public_origin=public_origin, now=now) for route in routes)
     return next((decision for decision in decisions if decision.verdict is not Verdict.ALLOW), _ALLOW)
 
 
-def decide(route: Route, session: Session | None, target: RequestTarget, public_origin: str) -> Decision:
-    """Decide on a request; the session, if there is one, is alive."""
+def decide(route: Route, session: Session | None, target: RequestTarget, *, public_origin: str, now: int) -> Decision:
+    """Decide on a request; the session, if there is one, is alive; `now` is in seconds since the epoch."""
     if route.access is Access.DENY:
         return Decision(verdict=Verdict.DENY, problem=NOT_FOUND, detail=f"route {route.path}")
     if route.access is Access.PUBLIC:
@@ -169,9 +210,20 @@ def decide(route: Route, session: Session | None, target: RequestTarget, public_
     unsafe = target.method not in SAFE_METHODS or target.upgrade
     if unsafe and not is_same_origin(target, public_origin):
         return Decision(verdict=Verdict.FORBID, problem=CROSS_SITE_REFUSED, detail=f"origin {target.origin[:80]!r}")
-    lacking = route.requirement.missing(session)
+    return _decide_on(route.requirement, session, now)
+
+
+def _decide_on(requirement: Requirement, session: Session, now: int) -> Decision:
+    withheld = requirement.withheld(session)
+    if withheld is not None:
+        detail = f"claim {withheld} is kept elsewhere: too many values for a token"
+        return Decision(verdict=Verdict.FORBID, problem=GROUPS_OVERAGE, detail=detail)
+    lacking = requirement.missing(session)
     if lacking is not None:
         return Decision(verdict=Verdict.FORBID, problem=ACCESS_DENIED, detail=f"lacks {lacking}")
+    demand = requirement.step_up(session, now)
+    if demand is not None:
+        return Decision(verdict=Verdict.STEP_UP, problem=STEP_UP_REQUIRED, step_up=demand)
     return _ALLOW
 
 
@@ -182,13 +234,6 @@ def is_same_origin(target: RequestTarget, public_origin: str) -> bool:
     return target.origin == public_origin
 
 
-def claim_values(claims: Mapping[str, object], name: str) -> set[str]:
-    """Read a claim as a set of texts: a list gives its members, a text itself, true and false their JSON words."""
-    value = claims.get(name)
-    values: Iterable[object] = value if isinstance(value, list) else [value]
-    return {claim_word(item) for item in values if isinstance(item, str | int | bool)}
-
-
 def _check_encoded_slash(routes: Sequence[Route], default: Route, target: RequestTarget, route: Route) -> None:
     if not route.allow_encoded_slash:
         raise GatewayError(TARGET_AMBIGUOUS, "the path has an encoded slash")
@@ -196,11 +241,6 @@ def _check_encoded_slash(routes: Sequence[Route], default: Route, target: Reques
     for reading in (target.path, *target.other_readings):
         if _first(routes, default, target.method, _SLASHES.sub("/", reading)) not in (route, default):
             raise GatewayError(TARGET_AMBIGUOUS, "encoded slashes lead to another route")
-
-
-def claim_word(value: bool | int | str) -> str:  # noqa: FBT001 - the value of a claim, not a switch.
-    """Write a claim's value as the configuration does: true and false in JSON's words."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _first(routes: Sequence[Route], default: Route, method: str, path: str) -> Route:

@@ -1,18 +1,15 @@
-"""The provider as we know it: its metadata and keys, fetched when needed and kept, and the calls that we make to it."""
+"""The provider as we know it: its metadata and keys, and the verbs of a relying party as calls to it."""
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from collections.abc import Mapping
+from dataclasses import replace
 
-from gateway.config import ProviderSettings
+from gateway.back_channel import BackChannel
+from gateway.config_provider import ProviderSettings
 from gateway.errors import (
     ID_TOKEN_MISSING,
-    JWT_KEY_UNKNOWN,
-    JWT_SIGNATURE_INVALID,
     METADATA_INVALID,
     METADATA_ISSUER_MISMATCH,
     PROVIDER_ANSWER_INVALID,
@@ -20,164 +17,120 @@ from gateway.errors import (
     GatewayError,
     ProviderUnavailable,
 )
-from gateway.oidc.authorization import AuthorizationResponse, Transaction, authorization_url
-from gateway.oidc.id_token import Expected, IDToken, check_id_token, check_refreshed_id_token
-from gateway.oidc.jose import KeySet, SignedToken, parse_signed, process_jwks
-from gateway.oidc.logout import end_session_url
-from gateway.oidc.messages import Transport, json_call
-from gateway.oidc.metadata import (
-    REQUIRED_ENDPOINTS,
-    Client,
-    ProviderMetadata,
-    discovery_call,
-    process_discovery,
-    process_metadata,
+from gateway.kept import BACKOFF_SECONDS, Clock
+from gateway.oidc.authorization_request import (
+    Parameters,
+    authorization_parameters,
+    authorization_url,
+    by_reference,
+    process_pushed_reply,
+    pushed_call,
+    signed_request,
 )
-from gateway.oidc.token_endpoint import (
-    TokenSet,
-    code_grant,
-    process_token_reply,
-    process_userinfo,
-    refresh_grant,
-    revocation_call,
+from gateway.oidc.authorization_response import (
+    AuthorizationResponse,
+    ReceivedResponse,
+    check_authorization_response,
+    read_response,
+)
+from gateway.oidc.dpop import DPoPKey, dpop_key_from_text
+from gateway.oidc.id_token import (
+    Expected,
+    IDToken,
+    check_front_channel_id_token,
+    check_id_token,
+    check_refreshed_id_token,
+)
+from gateway.oidc.jose import KeySet, SignedToken
+from gateway.oidc.logout import end_session_url
+from gateway.oidc.messages import Moment, Reply
+from gateway.oidc.metadata import ProviderMetadata
+from gateway.oidc.protected import open_signed
+from gateway.oidc.token_endpoint import TokenSet, code_grant, process_token_reply, refresh_grant, revocation_call
+from gateway.oidc.transaction import Transaction
+from gateway.oidc.userinfo import (
+    check_signed_userinfo,
+    check_subject,
+    read_userinfo,
+    subject_of,
     userinfo_call,
 )
-from gateway.session import Session
-
-Clock = Callable[[], float]
-
-KEEP_SECONDS = 3600
-"""How long metadata and keys are used before they are asked for again."""
-
-BACKOFF_SECONDS = 5
-"""How long a failing provider is left alone."""
-
-KEY_REFETCH_SECONDS = 60
-"""How often a token that no known key fits may cause a new fetch of the keys."""
+from gateway.published import Published
+from gateway.session import Login, Session
+from gateway.token_service import TokenService
 
 # A page of maintenance, say: it tells nothing about a session, though something did answer.
 _NO_ANSWER = (PROVIDER_ANSWER_INVALID, METADATA_INVALID, METADATA_ISSUER_MISMATCH)
 
+_OF_THE_ID_TOKEN = frozenset({"acr", "amr", "auth_time", "nonce", "sid", "azp", "at_hash", "c_hash", "s_hash"})
+
 _log = logging.getLogger("gateway.provider")
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Login:
-    """What a completed login gives."""
-
-    tokens: TokenSet
-    id_token: IDToken
-    userinfo: Mapping[str, object]
-
-
-class _Kept(Generic[T]):
-    """A value that one thread at a time fetches, kept for a while, and beyond that while its source fails."""
-
-    def __init__(self, fetch: Callable[[], T], clock: Clock) -> None:
-        self._fetch = fetch
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._value: T | None = None
-        self._error: GatewayError | None = None
-        self._ask_again_at = 0.0
-        self._insist_again_at = 0.0
-
-    def get(self) -> T:
-        """Return the value, fetching it if it is old; raises what the fetch raised when there is none to return."""
-        if self._clock() >= self._ask_again_at and self._lock.acquire(blocking=self._value is None):
-            try:
-                if self._clock() >= self._ask_again_at:
-                    self._renew()
-            finally:
-                self._lock.release()
-        if self._value is None:
-            # Without the frames of whoever was told before: each raise would add its own, and keep their requests.
-            raise (self._error or RuntimeError("nothing was fetched")).with_traceback(None)
-        return self._value
-
-    def newer_than(self, known: T) -> T:
-        """Return a value fetched after one that may be out of date, asking at most once in KEY_REFETCH_SECONDS.
-
-        Returns `known` itself when it is not time to ask; raises what the fetch raised when the last one failed.
-        """
-        with self._lock:
-            if self._value is known and self._clock() >= self._insist_again_at:
-                self._insist_again_at = self._clock() + KEY_REFETCH_SECONDS
-                self._renew()
-            if self._value is known and self._error is not None:
-                raise self._error.with_traceback(None)
-            return known if self._value is None else self._value
-
-    def _renew(self) -> None:
-        try:
-            self._value, self._error = self._fetch(), None
-            self._ask_again_at = self._clock() + KEEP_SECONDS
-        except GatewayError as error:
-            _log.warning("provider: %s", error)
-            self._error = error
-            self._ask_again_at = self._clock() + BACKOFF_SECONDS
 
 
 class Provider:
-    """One OpenID provider.
+    """One provider.
 
     Its methods raise `ProviderUnavailable` when it cannot be asked, and another `GatewayError` when it errs.
     """
 
-    def __init__(self, *, settings: ProviderSettings, client: Client, transport: Transport, clock: Clock) -> None:
-        self._settings = settings
-        self._client = client
-        self._transport = transport
+    def __init__(self, *, settings: ProviderSettings, channel: BackChannel, clock: Clock) -> None:
+        self.settings = settings
+        self.client = settings.client
+        self._channel = channel
         self._clock = clock
-        self._metadata = _Kept(self._fetch_metadata, clock)
-        self._keys = _Kept(self._fetch_keys, clock)
+        self._published = Published(settings=settings, channel=channel, clock=clock)
+        self.tokens = TokenService(settings=settings, channel=channel, published=self._published, clock=clock)
         self._refresh_again_at = 0.0
-
-    @property
-    def issuer(self) -> str:
-        """The issuer identifier as configured."""
-        return self._settings.issuer
-
-    @property
-    def max_age(self) -> int | None:
-        """The `max_age` that is asked of every login, in seconds."""
-        return self._settings.max_age
 
     def metadata(self) -> ProviderMetadata:
         """Return the provider's metadata, which is discovered on first use."""
-        return self._metadata.get()
+        return self._published.metadata()
 
     def check(self) -> None:
         """Fetch metadata and keys, or say why not."""
-        self._metadata.get()
-        self._keys.get()
-
-    def allowed_parameters(self, parameters: Mapping[str, str]) -> dict[str, str]:
-        """Pick the parameters that a link may set, by the configuration."""
-        return {name: value for name, value in parameters.items() if name in self._settings.start_parameters}
+        self._published.check()
 
     def authorization_url(self, transaction: Transaction, parameters: Mapping[str, str]) -> str:
-        """Build the URL that begins a login; `parameters` are those of `allowed_parameters`."""
-        return authorization_url(
-            self.metadata(), self._client, transaction, {**self._settings.parameters, **parameters}
-        )
+        """Build the URL that begins a login, pushing the request first where that is the way.
+
+        `parameters` are those of this login alone. Raises `metadata_lacking` and, for a push, `pushed_*`.
+        """
+        metadata, key = self.metadata(), _key(transaction.dpop_key)
+        jkt = None if key is None else key.thumbprint
+        wanted = authorization_parameters(self.client, transaction, self.settings.asked, parameters, jkt=jkt)
+        if self.settings.asked.via.pushed or metadata.require_pushed_authorization_requests:
+            pushed = process_pushed_reply(self._push(metadata, wanted, key))
+            return authorization_url(metadata, by_reference(self.client, pushed))
+        return authorization_url(metadata, self._signed(metadata, wanted, self._channel.moment()))
+
+    def read_response(self, parameters: Mapping[str, str], *, posted: bool) -> ReceivedResponse:
+        """Read what arrived at our redirect URI; raises as `authorization_response.read_response` does."""
+        return read_response(parameters, self.client, posted=posted)
+
+    def check_response(self, received: ReceivedResponse, transaction: Transaction) -> AuthorizationResponse:
+        """Hold a response against its transaction; raises as `check_authorization_response` does."""
+        metadata = self.metadata()
+
+        def check(_: SignedToken | None, keys: KeySet) -> AuthorizationResponse:
+            return check_authorization_response(
+                received, transaction, metadata=metadata, client=self.client, keys=keys, now=self._now()
+            )
+
+        return check(None, ()) if received.token is None else self._published.with_keys(received.token, check)
 
     def redeem(self, response: AuthorizationResponse) -> Login:
-        """Turn a checked response into tokens, a checked ID token and userinfo (OIDC Core 3.1.3, 5.3)."""
-        metadata, transaction = self.metadata(), response.transaction
-        reply = self._transport(code_grant(metadata, self._client, response))
-        tokens = process_token_reply(reply, requested_scope=self._client.scope, now=self._now())
-        if tokens.id_token is None:
-            raise GatewayError(ID_TOKEN_MISSING)
-        expected = self._expected(tokens)
-        id_token = self._with_keys(
-            tokens.id_token,
-            lambda token, keys: check_id_token(
-                token, keys, expected, nonce=transaction.nonce, max_age=transaction.max_age
-            ),
-        )
-        return Login(tokens=tokens, id_token=id_token, userinfo=self._userinfo(metadata, tokens, id_token.subject))
+        """Turn a checked response into tokens, a checked ID token and userinfo (OIDC Core 3.1.3, 3.3.3, 5.3)."""
+        metadata, key = self.metadata(), _key(response.transaction.dpop_key)
+        earlier = self._front_channel_id_token(response)
+        reply = self._channel.send(lambda moment: code_grant(metadata, self.client, response, moment), key)
+        tokens = self._tokens(reply, self.client.scope)
+        if not self.settings.openid:
+            return self._login_without_id_token(tokens, key)
+        id_token = self._id_token(tokens, response.transaction, earlier)
+        # Until the ID token has been checked, no token is used for anything (RFC 9700 4.5.3.2).
+        userinfo = self._userinfo(tokens, key)
+        claims = {**check_subject(userinfo, id_token.subject), **id_token.claims} if userinfo else id_token.claims
+        return Login(tokens=tokens, subject=id_token.subject, claims=claims, id_token=id_token)
 
     def refresh(self, session: Session) -> tuple[TokenSet, IDToken | None]:
         """Use a session's refresh token; an ID token that comes with the answer must be about the same login.
@@ -199,9 +152,12 @@ class Provider:
     def revoke(self, token: str, hint: str) -> None:
         """Revoke a token where the provider offers that; a failure is logged and is no one's business (RFC 7009)."""
         try:
-            endpoint = self.metadata().revocation_endpoint
+            metadata = self.metadata()
+            endpoint = metadata.revocation_endpoint
             if endpoint is not None:
-                status = self._transport(revocation_call(endpoint, self._client, token, hint)).status
+                status = self._channel.send(
+                    lambda moment: revocation_call(endpoint, metadata, self.client, token, hint, moment)
+                ).status
                 if status != 200:
                     _log.warning("provider: revocation of the %s answered %d", hint, status)
         except GatewayError as error:
@@ -214,49 +170,91 @@ class Provider:
         except GatewayError as error:
             _log.warning("provider: no logout there: %s", error)
             return None
-        return None if endpoint is None else end_session_url(endpoint, self._client, id_token=id_token, state=state)
+        return None if endpoint is None else end_session_url(endpoint, self.client, id_token=id_token, state=state)
+
+    def _push(self, metadata: ProviderMetadata, wanted: Parameters, key: DPoPKey | None) -> Reply:
+        # A request object is made anew where a push is repeated: none may be seen twice (RFC 9101 10.2).
+        return self._channel.send(
+            lambda moment: pushed_call(metadata, self.client, self._signed(metadata, wanted, moment), moment), key
+        )
+
+    def _signed(self, metadata: ProviderMetadata, wanted: Parameters, moment: Moment) -> Parameters:
+        if not self.settings.asked.via.signed:
+            return wanted
+        keys = self._published.encryption_keys() if self.client.request_object_encryption else ()
+        return signed_request(metadata, self.client, wanted, moment, keys)
+
+    def _tokens(self, reply: Reply, requested_scope: str) -> TokenSet:
+        tokens = process_token_reply(reply, client=self.client, requested_scope=requested_scope, now=self._now())
+        if self.settings.openid:
+            return tokens
+        return replace(tokens, scope=tokens.scope.replace(",", " "))  # GitHub puts commas between scopes.
+
+    def _front_channel_id_token(self, response: AuthorizationResponse) -> IDToken | None:
+        if "id_token" not in self.client.response_type.split():
+            return None
+        if response.id_token is None:
+            raise GatewayError(ID_TOKEN_MISSING, "none came through the browser")
+        expected = self._expected("")
+        return self._published.with_keys(
+            open_signed(response.id_token, self.client.id_token, self.client),
+            lambda token, keys: check_front_channel_id_token(token, keys, expected, response),
+        )
+
+    def _id_token(self, tokens: TokenSet, transaction: Transaction, earlier: IDToken | None) -> IDToken:
+        if tokens.id_token is None:
+            raise GatewayError(ID_TOKEN_MISSING)
+        expected = self._expected(tokens.access_token)
+        return self._published.with_keys(
+            open_signed(tokens.id_token, self.client.id_token, self.client),
+            lambda token, keys: check_id_token(token, keys, expected, transaction, earlier=earlier),
+        )
 
     def _refresh(self, session: Session) -> tuple[TokenSet, IDToken | None]:
-        self._keys.get()  # First: once the old refresh token is used, the new one must not be lost for want of keys.
-        reply = self._transport(refresh_grant(self.metadata(), self._client, session.refresh_token or ""))
-        tokens = process_token_reply(reply, requested_scope=session.scope, now=self._now())
-        if tokens.id_token is None:
+        self._published.prepare()  # Once the old refresh token is used, the new one must not be lost for want of keys.
+        metadata, refresh_token = self.metadata(), session.refresh_token or ""
+        reply = self._channel.send(
+            lambda moment: refresh_grant(metadata, self.client, refresh_token, moment), _key(session.dpop_key)
+        )
+        tokens = self._tokens(reply, session.scope)
+        if tokens.id_token is None or not self.settings.openid:
             return tokens, None
-        expected = self._expected(tokens)
+        expected = self._expected(tokens.access_token)
         login = {**session.claims, "sub": session.subject}
-        return tokens, self._with_keys(
-            tokens.id_token, lambda token, keys: check_refreshed_id_token(token, keys, expected, login=login)
+        return tokens, self._published.with_keys(
+            open_signed(tokens.id_token, self.client.id_token, self.client),
+            lambda token, keys: check_refreshed_id_token(token, keys, expected, login=login),
         )
 
-    def _userinfo(self, metadata: ProviderMetadata, tokens: TokenSet, subject: str) -> Mapping[str, object]:
-        if metadata.userinfo_endpoint is None or not self._settings.userinfo:
+    def _userinfo(self, tokens: TokenSet, key: DPoPKey | None) -> Mapping[str, object]:
+        metadata = self.metadata()
+        endpoint = metadata.userinfo_endpoint
+        if endpoint is None or not self.settings.userinfo:
             return {}
-        return process_userinfo(self._transport(userinfo_call(metadata.userinfo_endpoint, tokens)), subject)
-
-    def _with_keys(self, raw: str, check: Callable[[SignedToken, KeySet], IDToken]) -> IDToken:
-        token = parse_signed(raw, self._client.id_token_algorithms)
-        keys = self._keys.get()
-        try:
-            return check(token, keys)
-        except GatewayError as error:
-            # Keys may have been replaced since: with a new `kid`, or with none to tell by (OIDC Core 10.1.1).
-            if error.problem not in (JWT_KEY_UNKNOWN, JWT_SIGNATURE_INVALID):
-                raise
-        return check(token, self._keys.newer_than(keys))
-
-    def _expected(self, tokens: TokenSet) -> Expected:
-        return Expected(
-            issuer=self._settings.issuer, client=self._client, now=self._now(), access_token=tokens.access_token
+        reply = self._channel.send(
+            lambda _: userinfo_call(endpoint, self.client, tokens), key, access_token=tokens.access_token
         )
+        answer = read_userinfo(reply, self.client)
+        if isinstance(answer, SignedToken):
+            answer = self._published.with_keys(
+                answer, lambda token, keys: check_signed_userinfo(token, keys, metadata, self.client, self._now())
+            )
+        # How and when the user signed in is for the ID token alone to say.
+        return {name: value for name, value in answer.items() if name not in _OF_THE_ID_TOKEN}
 
-    def _fetch_metadata(self) -> ProviderMetadata:
-        by_hand = self._settings.metadata
-        if all(name in by_hand for name in REQUIRED_ENDPOINTS):
-            return process_metadata(by_hand, self._settings.issuer)
-        return process_discovery(self._transport(discovery_call(self.issuer)), self.issuer, by_hand)
+    def _login_without_id_token(self, tokens: TokenSet, key: DPoPKey | None) -> Login:
+        # Nobody has vouched for an address of a user whom only an API describes. Nor may it say who vouches for it.
+        claims = {"email_verified": False, **self._userinfo(tokens, key)}
+        subject = subject_of(claims, self.settings.subject_claim)
+        own = {"iss": self.settings.issuer, "sub": subject}
+        return Login(tokens=tokens, subject=subject, claims={**claims, **own}, id_token=None)
 
-    def _fetch_keys(self) -> KeySet:
-        return process_jwks(self._transport(json_call(self.metadata().jwks_uri)))
+    def _expected(self, access_token: str) -> Expected:
+        return Expected(issuer=self.settings.issuer, client=self.client, now=self._now(), access_token=access_token)
 
     def _now(self) -> int:
         return int(self._clock())
+
+
+def _key(text: str | None) -> DPoPKey | None:
+    return None if text is None else dpop_key_from_text(text)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 from wsgiref.types import WSGIEnvironment
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from werkzeug import Response
 from werkzeug.datastructures import Headers
 
-from gateway.errors import LOGIN_REQUIRED, METHOD_REFUSED, GatewayError
-from gateway.oidc.authorization import Entropy
-from gateway.oidc.messages import base64url
+from gateway.config_provider import ProviderSettings
+from gateway.errors import LOGIN_REQUIRED, METHOD_REFUSED, STEP_UP_REQUIRED, GatewayError
+from gateway.oidc.challenge import StepUp, challenge_text
+from gateway.oidc.messages import Entropy, base64url
 
 RETRY_AFTER_SECONDS = 5
 """When to come back if the failure itself does not know."""
@@ -77,6 +78,28 @@ class Responses:
         schemes = "https:" if self._public_url.startswith("https:") else "https: http:"
         context = {"action": action, "rd": rd, "user": user}
         return self.page("sign_out", context, form_action=f"'self' {schemes}")
+
+    def chooser(self, providers: Sequence[ProviderSettings], parameters: Mapping[str, str]) -> Response:
+        """Let the user choose a provider; whatever the link asked for goes along with the choice."""
+        kept = {name: value for name, value in parameters.items() if name not in ("provider", "iss")}
+        choices = [
+            {"title": one.title, "url": f"{self._start_path}?{urlencode({**kept, 'provider': one.name})}"}
+            for one in providers
+        ]
+        return self.page("chooser", {"choices": choices})
+
+    def step_up_required(self, demand: StepUp) -> Response:
+        """Answer what is no navigation and whose login is too weak: what is missing, and where to go (RFC 9470 3)."""
+        asked = {} if not demand.acr_values else {"acr_values": " ".join(demand.acr_values)}
+        if demand.max_age is not None:
+            asked["max_age"] = str(demand.max_age)
+        members = {
+            "error": STEP_UP_REQUIRED.code,
+            "message": STEP_UP_REQUIRED.title,
+            "login_url": f"{self._public_url}{self._start_path}?{urlencode(asked)}",
+        }
+        challenge = challenge_text("Bearer", {"error": "insufficient_user_authentication", **asked})
+        return self.members(401, members, {"WWW-Authenticate": challenge})
 
     def error(self, error: GatewayError, *, html: bool, reference: str, again: str = "") -> Response:
         """Answer a failure: its code and what the public may know, never its detail.

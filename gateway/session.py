@@ -6,14 +6,27 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 
+from gateway.claims import withheld_names
+from gateway.oidc.challenge import StepUp
 from gateway.oidc.id_token import IDToken
 from gateway.oidc.token_endpoint import TokenSet
+from gateway.oidc.transaction import Transaction
 
-FORMAT = 1
+FORMAT = 2
 """The version of the form at rest; a session of another version is no session."""
 
 MAX_TOUCH_INTERVAL = 60
 """How long use of a session may go unrecorded, in seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """What a completed login gives; without OpenID Connect there is no ID token, and userinfo alone names the user."""
+
+    tokens: TokenSet
+    subject: str
+    claims: Mapping[str, object] = field(repr=False)
+    id_token: IDToken | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,14 +40,22 @@ class Lifetimes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """A signed-in user; times are seconds since the epoch, tokens stay out of the repr."""
+    """A signed-in user; times are seconds since the epoch, tokens stay out of the repr.
+
+    `provider`, `issuer` and `client_id` say who signed the user in, and for whom. `token_scheme` is how the access
+    token is presented, `dpop_key` the key that it is bound to (RFC 9449).
+    """
 
     id: str
+    provider: str
     issuer: str
+    client_id: str
     subject: str
     claims: Mapping[str, object] = field(repr=False)
     scope: str
     access_token: str = field(repr=False)
+    token_scheme: str
+    dpop_key: str | None = field(repr=False)
     access_issued_at: int
     access_expires_at: int | None
     refresh_token: str | None = field(repr=False)
@@ -64,6 +85,15 @@ class Session:
         """Tell whether this use should be written down: at most once a minute, oftener for a short idle time."""
         return now >= self.seen_at + min(MAX_TOUCH_INTERVAL, lifetimes.idle // 4)
 
+    def satisfies(self, demand: StepUp, now: int) -> bool:
+        """Tell whether the login was of one of the classes, and recent enough, that are demanded (RFC 9470 5)."""
+        if demand.acr_values and self.claims.get("acr") not in demand.acr_values:
+            return False
+        auth_time = self.claims.get("auth_time")
+        if demand.max_age is None:
+            return True
+        return isinstance(auth_time, int | float) and now <= auth_time + demand.max_age
+
     def remaining(self, now: int, lifetimes: Lifetimes) -> int:
         """Tell for how many seconds the session lives on if it is not used again; at least 1."""
         return max(1, min(self.seen_at + lifetimes.idle, self.created_at + lifetimes.absolute) - now)
@@ -81,27 +111,30 @@ class Session:
             access_expires_at=tokens.expires_at,
             refresh_token=tokens.refresh_token or self.refresh_token,
             id_token=id_token.raw if id_token else self.id_token,
-            claims={**self.claims, **_lasting(id_token.claims)} if id_token else self.claims,
+            claims=_renewed(self.claims, id_token.claims) if id_token else self.claims,
             scope=tokens.scope,
             seen_at=max(now, self.seen_at),
         )
 
 
-def new_session(
-    *, session_id: str, issuer: str, id_token: IDToken, tokens: TokenSet, userinfo: Mapping[str, object], now: int
-) -> Session:
-    """Make the session of a login; where ID token and userinfo differ, the signed one wins."""
+def new_session(*, session_id: str, transaction: Transaction, client_id: str, login: Login, now: int) -> Session:
+    """Make the session of the login that completed a transaction."""
+    tokens = login.tokens
     return Session(
         id=session_id,
-        issuer=issuer,
-        subject=id_token.subject,
-        claims={**userinfo, **id_token.claims},
+        provider=transaction.provider,
+        issuer=transaction.issuer,
+        client_id=client_id,
+        subject=login.subject,
+        claims=login.claims,
         scope=tokens.scope,
         access_token=tokens.access_token,
+        token_scheme=tokens.scheme,
+        dpop_key=transaction.dpop_key,
         access_issued_at=now,
         access_expires_at=tokens.expires_at,
         refresh_token=tokens.refresh_token,
-        id_token=id_token.raw,
+        id_token=None if login.id_token is None else login.id_token.raw,
         created_at=now,
         seen_at=now,
     )
@@ -119,10 +152,13 @@ def from_bytes(data: bytes) -> Session | None:
         if members.pop("format") != FORMAT:
             return None
         return Session(**members)
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 
-def _lasting(claims: Mapping[str, object]) -> dict[str, object]:
-    # The nonce belongs to the login and is what a later ID token is held against (OIDC Core 12.2).
-    return {name: value for name, value in claims.items() if name != "nonce"}
+def _renewed(old: Mapping[str, object], new: Mapping[str, object]) -> dict[str, object]:
+    # What is kept elsewhere by now is not known from earlier. The nonce belongs to the login and is what a later ID
+    # token is held against (OIDC Core 12.2).
+    elsewhere = withheld_names(new)
+    kept = {name: value for name, value in old.items() if name not in elsewhere}
+    return {**kept, **{name: value for name, value in new.items() if name != "nonce"}}

@@ -13,8 +13,7 @@ from gateway.backends.memory import MemoryBackend
 from gateway.backends.redis import RedisBackend
 from gateway.config import StoreSettings
 from gateway.cookies import HANDLE_BYTES
-from gateway.oidc.authorization import Entropy
-from gateway.oidc.messages import base64url
+from gateway.oidc.messages import Entropy, base64url
 from gateway.sealing import KeyRing, seal, unseal
 from gateway.session import Lifetimes, Session, from_bytes, to_bytes
 

@@ -22,17 +22,13 @@ class RequestsTransport:
     """Sends calls over a pool of connections; no redirects, no cookies, no proxies or netrc of the environment.
 
     `verify` is whether certificates are checked, or the path of a CA bundle; `timeout` bounds a call, in seconds.
+    `certificate` names the files of our certificate and its key, which are presented to those calls alone that say so.
     """
 
-    def __init__(self, *, verify: bool | str, timeout: float) -> None:
+    def __init__(self, *, verify: bool | str, timeout: float, certificate: tuple[str, str] | None = None) -> None:
         self._timeout = timeout
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.verify = verify
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._session.headers["User-Agent"] = "gateway"
-        for scheme in ("https://", "http://"):
-            self._session.mount(scheme, HTTPAdapter(pool_maxsize=_MAX_IDLE))
+        self._session = _session(verify=verify)
+        self._mutual = self._session if certificate is None else _session(verify=verify, certificate=certificate)
         if verify is False:
             _log.warning("provider.verify_tls is false: anyone on the way can pose as the provider")
 
@@ -52,7 +48,8 @@ class RequestsTransport:
             raise _unreachable(call, error) from error
 
     def _send(self, call: Call, deadline: float) -> Reply:
-        with self._session.request(
+        session = self._mutual if call.mutual_tls else self._session
+        with session.request(
             call.method,
             call.url,
             headers=dict(call.headers),
@@ -64,6 +61,18 @@ class RequestsTransport:
             body = _read(response, deadline, call)
             headers = {name.lower(): value for name, value in response.headers.items()}
             return Reply(status=response.status_code, headers=headers, body=body)
+
+
+def _session(*, verify: bool | str, certificate: tuple[str, str] | None = None) -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False
+    session.verify = verify
+    session.cert = certificate
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.headers["User-Agent"] = "gateway"
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=_MAX_IDLE))
+    return session
 
 
 def _read(response: requests.Response, deadline: float, call: Call) -> bytes:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from gateway.errors import FORWARDING_LOOP, INTERNAL, METHOD_REFUSED, REQUEST_INCOMPLETE, TARGET_MALFORMED, GatewayError
+from gateway.errors import FORWARDING_LOOP, INTERNAL, METHOD_REFUSED, TARGET_MALFORMED, GatewayError
+from gateway.tls import tls_context
+from gateway.upstream_body import LENGTH, Field, request_body
 from gateway.upstream_pool import (
-    PIECE,
     Connection,
     NothingReceived,
     Origin,
@@ -19,7 +20,6 @@ from gateway.upstream_pool import (
     chunked,
     counted,
     refuse_answer,
-    tls_context,
     until_closed,
 )
 
@@ -39,32 +39,36 @@ _SERVER_ADDS = frozenset({"date", "server"})
 _TARGET = re.compile(r"/[!-~]*")
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _LINE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\t -~\x80-\xff]*")
-_LENGTH = re.compile(r"[0-9]{1,18}")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t -~\x80-\xff]*))?")
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(rb"[\t -~\x80-\xff]*")
-
-Field = tuple[str, str]
-Read = Callable[[int], bytes]
 
 
 class Upstream:
     """A reverse proxy as a WSGI app: forwards the environ's RAW_URI to one origin.
 
     `url` is `http(s)://host[:port][/base]`, the base goes before every target; `pseudonym` names us in `Via`.
-    Timeouts are in seconds, `read_timeout` for each silence of the upstream. `verify_tls` may name a CA bundle.
+    Timeouts are in seconds, `read_timeout` for each silence of the upstream. `verify_tls` may name a CA bundle,
+    `certificate` the files of our certificate and its key, which tokens may be bound to.
     The environ was sanitised before: its HTTP_* are forwarded, but for those that end at this hop.
     """
 
     def __init__(
-        self, *, url: str, pseudonym: str, connect_timeout: float, read_timeout: float, verify_tls: bool | str = True
+        self,
+        *,
+        url: str,
+        pseudonym: str,
+        connect_timeout: float,
+        read_timeout: float,
+        verify_tls: bool | str = True,
+        certificate: tuple[str, str] | None = None,
     ) -> None:
         parts = urlsplit(url)
         secure = parts.scheme == "https"
         origin = Origin(
             host=parts.hostname or "",
             port=parts.port or (443 if secure else 80),
-            tls=tls_context(verify_tls=verify_tls) if secure else None,
+            tls=tls_context(verify_tls=verify_tls, certificate=certificate) if secure else None,
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
         )
@@ -169,7 +173,7 @@ def _read_request(environ: WSGIEnvironment, authority: str, base: str, pseudonym
         raise GatewayError(METHOD_REFUSED, f"method {method[:32]!r}")
     if not _TARGET.fullmatch(target):
         raise GatewayError(TARGET_MALFORMED, "the target is not in origin form")
-    framing, body = _request_body(environ)
+    framing, body = request_body(environ)
     fields = [
         ("Host", environ.get("HTTP_HOST") or authority),
         *_forwarded_fields(environ),
@@ -191,7 +195,7 @@ def _forwarded_fields(environ: WSGIEnvironment) -> Iterator[Field]:
         name = key[5:].replace("_", "-").lower()
         if not key.startswith("HTTP_") or name in _HOP_BY_HOP or name in _WRITTEN_ANEW:
             continue
-        if name == "max-forwards" and environ["REQUEST_METHOD"] == "OPTIONS" and _LENGTH.fullmatch(value):
+        if name == "max-forwards" and environ["REQUEST_METHOD"] == "OPTIONS" and LENGTH.fullmatch(value):
             yield "Max-Forwards", str(int(value) - 1)  # RFC 9110 7.6.2
         else:
             yield name.title(), value
@@ -203,44 +207,6 @@ def _via(received: str, pseudonym: str) -> str:
         if pseudonym.lower() in hop.lower().split()[1:2]:
             raise GatewayError(FORWARDING_LOOP, f"Via names {pseudonym}")
     return f"{received}, 1.1 {pseudonym}" if received.strip() else f"1.1 {pseudonym}"
-
-
-def _request_body(environ: WSGIEnvironment) -> tuple[list[Field], Iterable[bytes]]:
-    # Exactly one framing goes out, whatever came in (RFC 9112 6.2).
-    read: Read = environ["wsgi.input"].read
-    length = environ.get("CONTENT_LENGTH", "")
-    if environ.get("HTTP_TRANSFER_ENCODING"):
-        return [("Transfer-Encoding", "chunked")], _in_chunks(read, _read(read, PIECE))
-    if length:
-        if not _LENGTH.fullmatch(length):
-            raise GatewayError(REQUEST_INCOMPLETE, "the length is malformed")
-        return [("Content-Length", length)], _exactly(read, int(length)) if int(length) else ()
-    # A server that ends the input by itself may have taken the coding away: only a look tells.
-    first = _read(read, PIECE) if environ.get("wsgi.input_terminated") else b""
-    return ([("Transfer-Encoding", "chunked")], _in_chunks(read, first)) if first else ([], ())
-
-
-def _exactly(read: Read, left: int) -> Iterator[bytes]:
-    while left:
-        piece = _read(read, min(left, PIECE))
-        if not piece:
-            raise GatewayError(REQUEST_INCOMPLETE, f"{left} octets are missing")
-        left -= len(piece)
-        yield piece
-
-
-def _in_chunks(read: Read, piece: bytes) -> Iterator[bytes]:
-    while piece:
-        yield b"%x\r\n%b\r\n" % (len(piece), piece)
-        piece = _read(read, PIECE)
-    yield b"0\r\n\r\n"
-
-
-def _read(read: Read, size: int) -> bytes:
-    try:
-        return read(size)
-    except Exception as error:  # Each server has its own for a client that left or sent a malformed chunk.
-        raise GatewayError(REQUEST_INCOMPLETE, f"the body cannot be read: {type(error).__name__}") from error
 
 
 def _read_answer(connection: Connection, method: str) -> _Answer:
@@ -276,7 +242,7 @@ def _answer_body(
     codings, lengths = _list(fields, "transfer-encoding"), set(_list(fields, "content-length"))
     if codings and (lengths or http_1_0 or codings != ["chunked"]):
         refuse_answer("the transfer coding is unknown, or beside a length")
-    if len(lengths) > 1 or not all(_LENGTH.fullmatch(length) for length in lengths):
+    if len(lengths) > 1 or not all(LENGTH.fullmatch(length) for length in lengths):
         refuse_answer("the length is malformed, or there are two")
     if method == "HEAD" or status in (204, 304):
         return iter(())

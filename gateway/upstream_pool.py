@@ -84,15 +84,6 @@ class Origin:
         return HTTPSConnection(self.host, self.port, timeout=self.connect_timeout, ssl_context=self.tls)
 
 
-def tls_context(*, verify_tls: bool | str) -> ssl.SSLContext:
-    """Make the rules for TLS: verify against the system's authorities, those of a file, or not at all."""
-    context = ssl.create_default_context(cafile=verify_tls if isinstance(verify_tls, str) else None)
-    if verify_tls is False:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
 class Pool:
     """Idle connections to one origin, the freshest taken first.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from conformance.set_ups import OwnFiles, make_own_files
 from harness import Mode, Site, run_site
 from peers import browser, node_provider, servers
 
@@ -40,6 +41,12 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Give the URL of a Redis server that lives as long as the tests do."""
     with servers.run_redis(tmp_path_factory.mktemp("redis")) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def own_files(tmp_path_factory: pytest.TempPathFactory) -> OwnFiles:
+    """Give the gateway keys and a certificate of its own, the same for all tests."""
+    return make_own_files(tmp_path_factory.mktemp("own"))
 
 
 @pytest.fixture

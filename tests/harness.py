@@ -97,7 +97,7 @@ class Site:
 
 @contextmanager
 def run_site(
-    config: Mapping[str, object] | None = None,
+    config: Mapping[str, object] | Callable[[FakeProvider], Mapping[str, object]] | None = None,
     *,
     mode: Mode = "wrapped",
     store: Mapping[str, object] | None = None,
@@ -106,11 +106,13 @@ def run_site(
 ) -> Iterator[Site]:
     """Run a gateway; `config` is laid over the usual configuration, section by section.
 
+    It may be made by a function that is given the provider, and that may also tell it about the gateway.
     `transport` may put something between gateway and provider. The provider signs with ES256, whose keys cost nothing.
     """
     clock = Clock()
     provider = new_provider(clock)
-    document = merged(base_config(store or {"type": "memory"}), config or {})
+    over = config(provider) if callable(config) else config or {}
+    document = merged(base_config(store or {"type": "memory"}), over)
     outside = Outside(transport=transport(provider) if transport else provider.transport, clock=clock, sleep=sleep)
     received: list[Received] = []
     if mode == "wrapped":

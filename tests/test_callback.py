@@ -19,6 +19,7 @@ from harness import (
     set_cookie_names,
 )
 
+from gateway.oidc.transaction import is_second_attempt
 from gateway.testing import Browser, Faults, Page
 
 
@@ -33,6 +34,7 @@ def assert_begins_anew(site: Site, page: Page, browser: Browser) -> None:
     assert page.headers["Location"].startswith("https://op.example/authorize?")
     assert SESSION_COOKIE not in set_cookie_names(page)
     assert RETRY_COOKIE in set_cookie_names(page)
+    assert is_second_attempt(parse_qs(urlsplit(page.headers["Location"]).query)["state"][0])
     assert site.provider.calls["token.authorization_code"] == 0
     assert not is_signed_in(browser)
 
@@ -196,15 +198,25 @@ def test_a_bookmarked_callback_signs_in_anew_once_and_lands_at_home(site: Site) 
     page = site.browser.navigate(f"{CALLBACK}?code=old&state=old")
 
     assert (page.status, page.url) == (200, f"{ORIGIN}/")
+    assert site.provider.calls["authorize"] == 1
     assert RETRY_COOKIE not in site.browser.cookies.of(ORIGIN)
 
 
+@pytest.mark.parametrize(
+    ("lost", "stale"),
+    [
+        pytest.param((), True, id="the-state-tells-nothing-but-the-note-does"),
+        pytest.param((RETRY_COOKIE,), False, id="no-cookie-is-kept-but-the-state-tells"),
+    ],
+)
 def test_a_browser_that_keeps_no_transaction_ends_at_a_page_and_not_in_a_loop(
-    site: Site, caplog: pytest.LogCaptureFixture
+    site: Site, caplog: pytest.LogCaptureFixture, lost: tuple[str, ...], stale: bool
 ) -> None:
-    site.browser.navigate(f"{CALLBACK}?code=old&state=old", follow=False)
-    site.browser.cookies.delete(ORIGIN, next(iter(transactions(site.browser))))
-    page = site.browser.navigate(f"{CALLBACK}?code=old&state=old")
+    anew = site.browser.navigate(f"{CALLBACK}?code=old&state=old", follow=False)
+    for name in list(site.browser.cookies.of(ORIGIN)):
+        if name in (*transactions(site.browser), *lost):
+            site.browser.cookies.delete(ORIGIN, name)
+    page = site.browser.navigate(f"{CALLBACK}?code=old&state=old" if stale else anew.headers["Location"])
 
     assert (page.status, error_code(page)) == (400, "transaction_missing")
     assert 'href="/oauth2/start?rd=/"' in page.text
@@ -238,7 +250,9 @@ def test_a_malformed_callback_is_refused(site: Site, query: str, status: int, co
         pytest.param("login_required", 403, "op_interaction_required", id="prompt-none"),
         pytest.param("server_error", 503, "op_temporarily_unavailable", id="server-error"),
         pytest.param("temporarily_unavailable", 503, "op_temporarily_unavailable", id="busy"),
-        pytest.param("invalid_scope", 403, "op_refused", id="our-request"),
+        pytest.param("invalid_scope", 403, "op_request_refused", id="our-request"),
+        pytest.param("unmet_authentication_requirements", 403, "op_authentication_unmet", id="too-weak"),
+        pytest.param("invented_error", 403, "op_refused", id="unregistered"),
         pytest.param("<script>alert(1)</script>", 403, "op_refused", id="hostile"),
     ],
 )

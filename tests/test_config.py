@@ -6,15 +6,18 @@ from typing import Any, Final
 import pytest
 
 from gateway.config import Settings, load_standalone_settings, parse_settings
-from gateway.config_model import PROTECTED_PARAMETERS
+from gateway.config_authorization_model import PROTECTED_PARAMETERS
+from gateway.config_provider import ProviderSettings
 from gateway.config_sources import ConfigurationError
+from gateway.oidc.exchange import ExchangeWanted
 from gateway.policy import Access, Token
 
 SECRET: Final = "a secret of the gateway with 32 characters"
 CLIENT_SECRET: Final = "Password1-of-the-client"
+MINIMAL_PROVIDER: Final = {"issuer": "https://op.example", "client_id": "app", "client_secret": CLIENT_SECRET}
 MINIMAL: Final[dict[str, Any]] = {
     "public_url": "https://app.example.com",
-    "provider": {"issuer": "https://op.example", "client_id": "app", "client_secret": CLIENT_SECRET},
+    "provider": MINIMAL_PROVIDER,
     "session": {"secret": SECRET},
 }
 
@@ -27,6 +30,11 @@ def merged(document: Mapping[str, Any], path: str, value: object) -> dict[str, A
 
 def settings(path: str = "prefix", value: object = "/oauth2") -> Settings:
     return parse_settings(merged(MINIMAL, path, value), {})
+
+
+def provider(made: Settings) -> ProviderSettings:
+    assert made.only_provider is made.providers["default"]
+    return made.providers["default"]
 
 
 def problems(document: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> list[str]:
@@ -62,6 +70,24 @@ GOOD: Final = [
     ("provider.authorization.max_age", 0),
     ("provider.authorization.extra", {"audience": "api", "domain_hint": "example.com"}),
     ("provider.start_parameters", []),
+    ("provider.token_endpoint_auth_method", None),
+    ("provider", {**MINIMAL_PROVIDER, "client_secret": SECRET, "token_endpoint_auth_method": "client_secret_jwt"}),
+    ("provider.title", "Our staff"),
+    ("provider.sender_constraint", "dpop"),
+    ("provider.userinfo_signed_response_alg", "ES256"),
+    ("provider.id_token_encrypted_response_alg", "dir"),
+    ("provider.authorization.via", "pushed"),
+    ("provider.authorization.response_mode", "form_post.jwt"),
+    ("provider.authorization.response_type", "code id_token"),
+    ("provider.authorization.prompt", "login consent"),
+    ("provider.authorization.claims", None),
+    ("provider.authorization.claims", {"id_token": {"acr": {"essential": True, "values": ["gold"]}}}),
+    ("provider.authorization.claims", '{"userinfo": {"email": null}}'),
+    ("provider.authorization.authorization_details", [{"type": "payment"}]),
+    ("provider.authorization.resource", "https://api.example, https://other.example"),
+    ("routes", [{"path": "/", "require": {"acr": "gold,silver", "max_age": "10m"}}]),
+    ("routes", [{"path": "/", "token": "introspected", "provider": "default"}]),
+    ("routes", [{"path": "/", "token": {"exchange": {"audience": ["api"], "scope": "read"}}}]),
     ("session.secret", [SECRET, SECRET]),
     ("session.cookie_name", "a_B-9"),
     ("session.idle_timeout", "60s"),
@@ -129,6 +155,38 @@ BAD: Final = [
     ("provider.metadata", "not JSON", "provider.metadata"),
     ("provider.authorization.prompt", "none", "provider.authorization.prompt"),
     ("provider.start_parameters", ["redirect_uri"], "provider.start_parameters"),
+    ("provider.type", "saml", "provider.type"),
+    ("provider.profile", "fapi2", "provider"),
+    ("provider.profile", "fapi1", "provider.profile"),
+    ("provider.token_endpoint_auth_method", "client_secret_jwt", "provider"),
+    ("provider.token_endpoint_auth_method", "private_key_jwt", "provider"),
+    ("provider.token_endpoint_auth_method", "tls_client_auth", "provider"),
+    ("provider.sender_constraint", "mtls", "provider"),
+    ("provider.sender_constraint", "perhaps", "provider.sender_constraint"),
+    ("provider.signing_keys", "/absent.pem", "provider.signing_keys"),
+    ("provider.signing_keys", "/", "provider.signing_keys"),
+    ("provider.signing_keys", __file__, "provider"),
+    ("provider.client_certificate", __file__, "provider"),
+    ("provider.id_token_encrypted_response_alg", "RSA1_5", "provider.id_token_encrypted_response_alg"),
+    ("provider.id_token_encrypted_response_alg", "RSA-OAEP-256", "provider"),
+    ("provider.userinfo_encrypted_response_enc", "A1", "provider.userinfo_encrypted_response_enc"),
+    ("provider.authorization.via", "fragment", "provider.authorization.via"),
+    ("provider.authorization.via", "signed", "provider"),
+    ("provider.authorization.response_type", "token", "provider.authorization.response_type"),
+    ("provider.authorization.response_mode", "fragment", "provider.authorization.response_mode"),
+    ("provider.authorization.prompt", "", "provider.authorization.prompt"),
+    ("provider.authorization.prompt", "login none", "provider.authorization.prompt"),
+    ("provider.authorization.claims", "not JSON", "provider.authorization.claims"),
+    ("provider.authorization.claims", ["email"], "provider.authorization"),
+    ("provider.authorization.claims", "null", "provider.authorization"),
+    ("provider.authorization.authorization_details", {"type": "payment"}, "provider.authorization"),
+    ("providers", {}, "providers"),
+    ("providers", {"UPPER": MINIMAL_PROVIDER}, "providers"),
+    ("providers", {"a/b": MINIMAL_PROVIDER}, "providers"),
+    ("providers", {"staff": MINIMAL_PROVIDER}, "config"),
+    ("routes", [{"path": "/", "provider": "nobody"}], "config"),
+    ("routes", [{"path": "/", "token": {"exchange": {"audience": ["api"], "audiences": ["x"]}}}], "routes.0.token"),
+    ("routes", [{"path": "/", "require": {"max_age": "59s"}}], "routes.0.require.max_age"),
     ("session.secret", "x" * 31, "session.secret"),
     ("session.secret", [], "session.secret"),
     ("session.secret", [SECRET, "short"], "session.secret.1"),
@@ -190,7 +248,7 @@ BAD: Final = [
 
 @pytest.mark.parametrize(("path", "value"), GOOD, ids=[f"{path}={value!a}"[:60] for path, value in GOOD])
 def test_good_values(path: str, value: object) -> None:
-    assert settings(path, value).client.client_id == "app"
+    assert provider(settings(path, value)).client.client_id == "app"
 
 
 @pytest.mark.parametrize(("path", "value", "where"), BAD, ids=[f"{path}={value!a}"[:60] for path, value, _ in BAD])
@@ -209,7 +267,8 @@ def test_what_protects_the_flow_cannot_be_set(name: str) -> None:
 def test_what_protects_the_flow() -> None:
     names = (
         "response_type response_mode client_id redirect_uri scope state nonce code_challenge code_challenge_method "
-        "max_age request request_uri id_token_hint"
+        "max_age request request_uri id_token_hint dpop_jkt claims authorization_details resource client_assertion "
+        "client_assertion_type client_secret iss aud sub"
     )
     assert set(names.split()) == PROTECTED_PARAMETERS
 
@@ -275,10 +334,10 @@ def test_settings_do_not_show_secrets() -> None:
 
 def test_the_defaults() -> None:
     made = settings()
-    assert made.client.redirect_uri == "https://app.example.com/oauth2/callback"
-    assert made.client.post_logout_redirect_uri == "https://app.example.com/oauth2/signed_out"
-    assert made.client.id_token_algorithms == ("RS256",)
-    assert made.provider.verify_tls is True
+    assert provider(made).client.redirect_uri == "https://app.example.com/oauth2/callback"
+    assert provider(made).client.post_logout_redirect_uri == "https://app.example.com/oauth2/signed_out"
+    assert provider(made).client.id_token.algorithms == ("RS256",)
+    assert provider(made).verify_tls is True
     assert made.cookies.session == "__Host-gateway"
     assert (made.lifetimes.idle, made.lifetimes.absolute, made.lifetimes.refresh_leeway) == (1800, 43200, 60)
     assert (made.store.type, made.trusted_proxies, made.routes) == ("file", (), ())
@@ -295,7 +354,7 @@ def test_the_defaults() -> None:
 )  # fmt: skip
 def test_cookies_and_redirect_uri_follow_from_the_public_url(public_url: str, cookie: str, redirect_uri: str) -> None:
     made = settings("public_url", public_url)
-    assert (made.cookies.session, made.client.redirect_uri) == (cookie, redirect_uri)
+    assert (made.cookies.session, provider(made).client.redirect_uri) == (cookie, redirect_uri)
 
 
 @pytest.mark.parametrize(
@@ -308,13 +367,13 @@ def test_cookies_and_redirect_uri_follow_from_the_public_url(public_url: str, co
 )
 def test_our_paths(path: str, value: str, redirect_uri: str, after_logout: str) -> None:
     made = settings(path, value)
-    assert made.client.redirect_uri == f"https://app.example.com{redirect_uri}"
-    assert made.client.post_logout_redirect_uri == f"https://app.example.com{after_logout}"
+    assert provider(made).client.redirect_uri == f"https://app.example.com{redirect_uri}"
+    assert provider(made).client.post_logout_redirect_uri == f"https://app.example.com{after_logout}"
 
 
 def test_a_public_client_needs_no_secret() -> None:
-    provider = {"issuer": "https://op.example", "client_id": "app", "token_endpoint_auth_method": "none"}
-    assert settings("provider", provider).client.client_secret == ""
+    public = {"issuer": "https://op.example", "client_id": "app", "token_endpoint_auth_method": "none"}
+    assert provider(settings("provider", public)).client.client_secret == ""
 
 
 @pytest.mark.parametrize(
@@ -383,8 +442,93 @@ def test_a_gateway_that_wraps_nothing_needs_something_to_guard(
         **variables,
     }
     if starts:
-        assert load_standalone_settings(None, environ).client.client_id == "app"
+        assert provider(load_standalone_settings(None, environ)).client.client_id == "app"
         return
     with pytest.raises(ConfigurationError) as error:
         load_standalone_settings(None, environ)
     assert error.value.problems[0].startswith("upstream: is missing")
+
+
+SEVERAL: Final[dict[str, Any]] = {
+    "public_url": "https://app.example.com",
+    "providers": {
+        "staff": {**MINIMAL_PROVIDER, "title": "Our staff"},
+        "partners": {**MINIMAL_PROVIDER, "issuer": "https://partners.example"},
+    },
+    "session": {"secret": SECRET},
+}
+
+
+def test_several_providers_have_redirect_uris_of_their_own() -> None:
+    made = parse_settings(SEVERAL, {})
+    assert made.only_provider is None
+    assert {name: (one.name, one.title, one.client.redirect_uri) for name, one in made.providers.items()} == {
+        "staff": ("staff", "Our staff", "https://app.example.com/oauth2/callback/staff"),
+        "partners": ("partners", "partners", "https://app.example.com/oauth2/callback/partners"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "problem"),
+    [
+        pytest.param(
+            "providers.partners.issuer", "https://op.example", "providers: two have the same issuer", id="RFC 9207 4"
+        ),
+        pytest.param(
+            "provider", MINIMAL_PROVIDER, "one of provider and providers must be there, and not both", id="both"
+        ),
+        pytest.param(
+            "routes", [{"path": "/", "provider": "default"}], "routes: provider default is not among providers",
+            id="a rule names another",
+        ),
+    ],
+)  # fmt: skip
+def test_providers_that_cannot_be_told_apart(path: str, value: object, problem: str) -> None:
+    assert parse_settings(merged(SEVERAL, "routes", [{"path": "/", "provider": "staff"}]), {}).routes
+    assert problems(merged(SEVERAL, path, value)) == [f"config: {problem}"]
+
+
+@pytest.mark.parametrize(
+    ("claims", "required"),
+    [
+        pytest.param({"acr": {"essential": True, "values": ["gold", "silver"]}}, ("gold", "silver"), id="several"),
+        pytest.param({"acr": {"essential": True, "value": "gold"}}, ("gold",), id="one"),
+        pytest.param({"acr": {"values": ["gold"]}}, (), id="voluntary"),
+        pytest.param({"acr": {"essential": "true", "values": ["gold"]}}, (), id="essential of another type"),
+        pytest.param({"acr": {"essential": True}}, (), id="any value will do"),
+        pytest.param({"acr": None}, (), id="null"),
+        pytest.param({"acr": {"essential": True, "values": "gold"}}, (), id="values of another type"),
+        pytest.param({"acr": {"essential": True, "values": ["gold", 7]}}, ("gold",), id="a value of another type"),
+        pytest.param({"email": {"essential": True}}, (), id="another claim"),
+    ],
+)
+def test_an_essential_class_is_required_of_every_login(claims: dict[str, Any], required: tuple[str, ...]) -> None:
+    made = settings("provider.authorization.claims", {"id_token": claims})
+    assert provider(made).required_acr == required
+
+
+def test_what_a_rule_demands_of_a_login() -> None:
+    (made,) = settings("routes", [{"path": "/", "require": {"acr": ["gold", "silver"], "max_age": "10m"}}]).routes
+    assert (made.requirement.acr, made.requirement.max_age) == (("gold", "silver"), 600)
+
+
+def test_what_an_exchanged_token_is_for() -> None:
+    token = {"exchange": {"audience": "api", "resource": ["https://api.example"], "scope": "read write"}}
+    (made,) = settings("routes", [{"path": "/", "upstream": "http://up:1", "token": token}]).routes
+    assert made.token is Token.EXCHANGED
+    assert made.exchange == ExchangeWanted(
+        audience=("api",), resource=("https://api.example",), scope=("read", "write")
+    )
+
+
+@pytest.mark.parametrize(
+    ("mode", "cross_site"),
+    [
+        pytest.param(None, False, id="query"),
+        pytest.param("query.jwt", False, id="query, signed"),
+        pytest.param("form_post", True, id="another site's form"),
+        pytest.param("form_post.jwt", True, id="another site's form, signed"),
+    ],
+)
+def test_cookies_of_a_login_travel_with_a_form_where_the_answer_is_one(mode: str | None, cross_site: bool) -> None:
+    assert settings("provider.authorization.response_mode", mode).cookies.cross_site is cross_site

@@ -10,6 +10,7 @@ import yaml
 
 from gateway.config import Settings, load_settings, parse_settings
 from gateway.config_sources import ConfigurationError, read_sources
+from gateway.oidc.client import Client
 
 SECRET: Final = "a secret of the gateway with 32 characters"
 MINIMAL: Final[dict[str, Any]] = {
@@ -80,6 +81,15 @@ KEYS: Final = [
     ("provider.authorization.extra", {"audience": "api"}, '{"audience": "api"}'),
     ("provider.authorization.extra.audience", "api", "api"),
     ("provider.start_parameters", ["acr_values", "prompt"], "acr_values, prompt"),
+    ("provider.title", "Our staff", "Our staff"),
+    ("provider.sender_constraint", "dpop", "dpop"),
+    ("provider.userinfo_signed_response_alg", ["ES256", "RS256"], '["ES256", "RS256"]'),
+    ("provider.id_token_encrypted_response_alg", "dir", "dir"),
+    ("provider.authorization.via", "pushed", "pushed"),
+    ("provider.authorization.response_mode", "form_post", "form_post"),
+    ("provider.authorization.resource", ["urn:a", "urn:b"], "urn:a,urn:b"),
+    ("provider.authorization.claims", {"id_token": {"email": None}}, '{"id_token":{"email":null}}'),
+    ("provider.authorization.authorization_details", [{"type": "a"}], '[{"type":"a"}]'),
     ("session.secret", [SECRET, SECRET + "2"], json.dumps([SECRET, SECRET + "2"])),
     ("session.secret", SECRET + ",3", SECRET + ",3"),
     ("session.cookie_name", "other", "other"),
@@ -116,7 +126,11 @@ def base() -> Settings:
 
 def values(settings: Settings) -> tuple[object, ...]:
     """Take what the settings hold, all of which compare by value."""
-    return (settings, settings.client.client_secret, settings.store.url, settings.ring.secrets)
+    return (settings, client(settings).client_secret, settings.store.url, settings.ring.secrets)
+
+
+def client(settings: Settings) -> Client:
+    return settings.providers["default"].client
 
 
 @EVERY_KEY
@@ -163,7 +177,7 @@ def test_the_later_source_wins(
         environ = {**environ, "GATEWAY_PROVIDER__CLIENT_ID": in_environment}
     path = file_of(tmp_path, merged(MINIMAL, "provider.client_id", "from-file"))
     settings = load_settings(path, environ)
-    assert (settings.client.client_id, settings.client.client_secret) == (expected, "Password1")
+    assert (client(settings).client_id, client(settings).client_secret) == (expected, "Password1")
 
 
 @pytest.mark.parametrize(
@@ -171,7 +185,7 @@ def test_the_later_source_wins(
 )
 def test_a_secret_may_be_named_with_or_without_the_prefix(tmp_path: Path, name: str) -> None:
     environ = secrets_of(tmp_path, {name: "from-secret\r\n", "..data": "bookkeeping"})
-    assert load_settings(file_of(tmp_path, MINIMAL), environ).client.client_id == "from-secret"
+    assert client(load_settings(file_of(tmp_path, MINIMAL), environ)).client_id == "from-secret"
 
 
 @pytest.mark.parametrize("named_by", ["argument", "variable", "default"])
@@ -182,7 +196,7 @@ def test_which_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nam
     environ = {"GATEWAY_CONFIG": path if named_by == "variable" else "/absent/config.yaml"}
     if named_by == "default":
         environ = {}
-    assert load_settings(path if named_by == "argument" else None, environ).client.client_id == "app"
+    assert client(load_settings(path if named_by == "argument" else None, environ)).client_id == "app"
 
 
 def test_no_file_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,3 +298,17 @@ def test_the_document_of_the_caller_stays_as_it_was() -> None:
     before = json.dumps(MINIMAL)
     parse_settings(MINIMAL, {"GATEWAY_PROVIDER__CLIENT_ID": "other"})
     assert json.dumps(MINIMAL) == before
+
+
+def test_several_providers_in_the_environment_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    environ = {"GATEWAY_PUBLIC_URL": "https://app.example.com", "GATEWAY_SESSION__SECRET": SECRET}
+    for name in ("STAFF", "PARTNERS"):
+        environ[f"GATEWAY_PROVIDERS__{name}__ISSUER"] = f"https://{name.lower()}.example"
+        environ[f"GATEWAY_PROVIDERS__{name}__CLIENT_ID"] = "app"
+        environ[f"GATEWAY_PROVIDERS__{name}__CLIENT_SECRET"] = f"secret of {name}"
+    made = load_settings(None, environ).providers
+    assert {name: (one.issuer, one.client.client_secret) for name, one in made.items()} == {
+        "staff": ("https://staff.example", "secret of STAFF"),
+        "partners": ("https://partners.example", "secret of PARTNERS"),
+    }

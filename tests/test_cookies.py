@@ -16,10 +16,10 @@ from gateway.cookies import (
     LogoutNote,
     begin_logout,
     begin_transaction,
+    cookie_value,
     deletion,
     find_logout,
     find_transaction,
-    has_cookie,
     is_own_set_cookie,
     note,
     read_cookies,
@@ -27,8 +27,8 @@ from gateway.cookies import (
     session_handles,
     without_own,
 )
-from gateway.oidc.authorization import Transaction, new_transaction
-from gateway.oidc.messages import base64url
+from gateway.oidc.messages import Moment, base64url
+from gateway.oidc.transaction import Transaction, new_transaction
 from gateway.sealing import KeyRing
 
 RING: Final = KeyRing.of(["a secret of at least thirty-two characters"])
@@ -39,7 +39,8 @@ HANDLE: Final = bytes(range(HANDLE_BYTES))
 
 
 def begun(at: int, return_to: str = "/") -> Transaction:
-    return new_transaction(issuer="https://op.example", return_to=return_to, now=at, entropy=secrets.token_bytes)
+    moment = Moment(now=at, entropy=secrets.token_bytes)
+    return new_transaction(provider="default", issuer="https://op.example", return_to=return_to, moment=moment)
 
 
 def pair_of(line: str) -> str:
@@ -76,14 +77,14 @@ def after(header: str, lines: Sequence[str]) -> str:
             id="deletion has the same attributes (CVE-2025-55162)",
         ),
         pytest.param(
-            note(HTTPS, HTTPS.retry, max_age=60),
-            "__Host-gateway-retry=1; Max-Age=60; Path=/; HttpOnly; SameSite=Lax; Secure",
-            id="retry note",
+            note(HTTPS, HTTPS.step_up, "1"),
+            "__Host-gateway-stepup=1; Max-Age=60; Path=/; HttpOnly; SameSite=Lax; Secure",
+            id="step-up note",
         ),
         pytest.param(
-            note(HTTP, HTTP.retry, max_age=60),
-            "gateway-retry=1; Max-Age=60; Path=/; HttpOnly; SameSite=Lax",
-            id="retry note, http",
+            note(HTTP, HTTP.step_up, "1"),
+            "gateway-stepup=1; Max-Age=60; Path=/; HttpOnly; SameSite=Lax",
+            id="step-up note, http",
         ),
     ],
 )
@@ -103,7 +104,7 @@ def test_a_transaction_has_a_cookie_of_its_own_for_each_state(policy: CookiePoli
 
 OWN_NAMES: Final = [
     "gateway", "__Host-gateway", "__Secure-gateway", "GATEWAY", "__HOST-Gateway", "__host-gateway", " gateway ",
-    "gateway-retry", "__Host-gateway-retry", "gateway-logout", "__Host-gateway-LOGOUT", "gateway-tx-",
+    "gateway-retry", "__Host-gateway-stepup", "gateway-logout", "__Host-gateway-LOGOUT", "gateway-tx-",
     "__Host-gateway-tx-0123456789abcdef", "__Secure-GATEWAY-TX-1", "__Host-__Secure-gateway", "\tgateway",
 ]  # fmt: skip
 OTHER_NAMES: Final = [
@@ -128,7 +129,7 @@ def test_which_names_are_ours(policy: CookiePolicy, name: str, own: bool) -> Non
         pytest.param("__Host-gateway=x", "", id="ours alone"),
         pytest.param("a=1; __Host-gateway=x; b=2", "a=1; b=2", id="ours in the middle"),
         pytest.param("__Host-gateway=x; __Host-gateway=y; a=1; GATEWAY=z", "a=1", id="ours several times"),
-        pytest.param("gateway-tx-1=x;gateway-tx-2=y;a=1;gateway-logout=z;gateway-retry=1", "a=1", id="all of ours"),
+        pytest.param("gateway-tx-1=x;gateway-tx-2=y;a=1;gateway-logout=z;gateway-stepup=1", "a=1", id="all of ours"),
         pytest.param('a="q, \\"x\\""; b=a=b==; c', 'a="q, \\"x\\""; b=a=b==; c', id="odd values, byte for byte"),
         pytest.param("a=\xe9\xff; b=%3B", "a=\xe9\xff; b=%3B", id="octets that are not ASCII, byte for byte"),
         pytest.param("a=1; a=2; a=1", "a=1; a=2; a=1", id="doubles stay, in order"),
@@ -170,8 +171,8 @@ def test_an_inner_app_cannot_set_ours(line: str, own: bool) -> None:
 )
 def test_a_cookie_field_is_read_in_order(header: str, cookies: list[tuple[str, str]]) -> None:
     assert read_cookies(header) == cookies
-    assert all(has_cookie(header, name) for name, _ in cookies)
-    assert not has_cookie(header, "absent")
+    assert all(cookie_value(header, name) == dict(reversed(cookies))[name] for name, _ in cookies)
+    assert cookie_value(header, "absent") is None
 
 
 def handle(number: int) -> bytes:
@@ -286,8 +287,10 @@ def test_transactions_never_weigh_more_than_their_limit() -> None:
     ],
 )
 def test_an_unreadable_transaction_is_dropped_with_the_next_login(value: str) -> None:
-    lines = begin_transaction(HTTPS, begun(1000), f"__Host-gateway-tx-0={value}; a=1", secrets.token_bytes)
-    assert lines[1:] == [deletion(HTTPS, "__Host-gateway-tx-0")]
+    lines = begin_transaction(
+        HTTPS, begun(1000), f"__Host-gateway-tx-0123456789abcdef={value}; a=1", secrets.token_bytes
+    )
+    assert lines[1:] == [deletion(HTTPS, "__Host-gateway-tx-0123456789abcdef")]
 
 
 def test_the_note_of_a_logout_is_found_by_its_state_alone() -> None:

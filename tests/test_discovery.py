@@ -81,7 +81,7 @@ def test_an_error_that_is_kept_during_the_backoff_does_not_grow(site: Site) -> N
     lengths = []
     for _ in range(3):
         with pytest.raises(ProviderUnavailable) as raised:
-            site.gateway.provider.metadata()
+            site.gateway.providers["default"].metadata()
         lengths.append(len(raised.traceback))
 
     assert lengths[1] == lengths[2]

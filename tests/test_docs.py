@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from gateway.app import Gateway
 from gateway.cli import main
@@ -22,8 +24,20 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONFIG = (ROOT / "config.yaml").read_text(encoding="utf-8")
 SECRET = {"GATEWAY_SESSION__SECRET": "thirty-two characters are enough"}
 
+PROVIDERS = (ROOT / "docs" / "providers.md").read_text(encoding="utf-8")
+PRIVATE_KEYS: Mapping[str, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey] = {
+    "client.pem": ec.generate_private_key(ec.SECP256R1()),
+    "client.crt": ec.generate_private_key(ec.SECP256R1()),
+    "client.key": ec.generate_private_key(ec.SECP256R1()),
+    "rsa.pem": rsa.generate_private_key(public_exponent=65537, key_size=2048),
+}
+
 # A key that has no default stands behind a `# `, directly before its name; prose has a capital after it.
 COMMENTED_KEY = re.compile(r"^(\s*)# ([a-z_]+:.*)$", re.MULTILINE)
+
+
+WHOLE = frozenset({"claims", "request_headers", "extra", "providers", "token", "authorization_details"})
+"""Keys whose values have a structure of their own."""
 
 
 def everything() -> dict[str, Any]:
@@ -38,10 +52,10 @@ def keys_of_model() -> Iterator[str]:
 
 
 def keys_of_document(value: object, prefix: str = "") -> Iterator[str]:
-    if isinstance(value, Mapping) and value and prefix.rpartition(".")[2] not in ("claims", "request_headers", "extra"):
+    if isinstance(value, Mapping) and value and prefix.rpartition(".")[2] not in WHOLE:
         for name, child in value.items():
             yield from keys_of_document(child, f"{prefix}.{name}" if prefix else name)
-    elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+    elif isinstance(value, list) and value and isinstance(value[0], Mapping) and prefix.rpartition(".")[2] not in WHOLE:
         for child in value:
             yield from keys_of_document(child, f"{prefix}[]")
     else:
@@ -54,7 +68,7 @@ def test_config_yaml_has_every_key_and_no_other() -> None:
 
 def test_config_yaml_is_accepted_as_shipped() -> None:
     settings = load_standalone_settings(str(ROOT / "config.yaml"), SECRET)
-    assert settings.client.client_id == "client-python"
+    assert settings.providers["default"].client.client_id == "client-python"
 
 
 def test_config_yaml_shows_the_defaults() -> None:
@@ -68,11 +82,22 @@ def test_config_yaml_shows_the_defaults() -> None:
     assert parse_settings(shown, SECRET) == parse_settings(least, SECRET)
 
 
-def test_commented_keys_are_accepted_too() -> None:
+def test_commented_keys_are_accepted_too(tmp_path: Path) -> None:
     document = everything()
+    key = tmp_path / "key.pem"
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    provider = document.pop("provider")
+    assert provider.pop("profile") == "fapi2"  # It refuses what some of the other keys allow.
+    files = dict.fromkeys(("client_certificate", "client_certificate_key", "decryption_keys"), str(key))
+    document["providers"]["staff"].update({**provider, **files, "issuer": "https://login.example.com"})
     document["session"]["secret"] = SECRET["GATEWAY_SESSION__SECRET"]
     document["session"]["store"]["type"] = "redis"
-    assert parse_settings(document, {}).callback_path == "/callback"
+
+    settings = parse_settings(document, {})
+
+    assert settings.callback_path == "/callback"
+    assert settings.providers["staff"].client.redirect_uri == "https://localhost:5443/callback/staff"
 
 
 def test_readme_has_the_table_of_the_model() -> None:
@@ -89,13 +114,31 @@ def test_readme_names_only_commands_that_exist(command: tuple[str, str]) -> None
     assert "".join(command) in main.commands
 
 
+@pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", PROVIDERS, re.DOTALL))
+def test_the_providers_page_shows_what_is_accepted(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, private in PRIVATE_KEYS.items():
+        Path("keys").mkdir(exist_ok=True)
+        Path("keys", name).write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    Path("var").mkdir()
+    Path("var/registration.json").write_text('{"client_id": "registered", "client_secret": "given"}')
+    shown = yaml.safe_load(block)
+    keys = {"provider": shown} if "issuer" in shown else {"providers": shown}
+
+    settings = parse_settings({"public_url": "https://app.example", **keys}, SECRET)
+
+    assert len(settings.providers) == (1 if "issuer" in shown else len(shown))
+
+
 def test_readme_names_the_endpoints_that_exist(protect: Callable[..., Gateway]) -> None:
     gateway = protect(sample_app)
-    named = set(re.findall(r"`(?:GET|POST)(?:, POST)? (/[a-z0-9_/]+)", README))
+    named = set(re.findall(r"`(?:GET|POST)(?:, POST)? (/[a-z0-9_/.]+)", README))
     assert named == set(gateway.endpoints) - {"/oauth2/signed_out"}
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#:]+)\)", README + (ROOT / "CONTRIBUTING.md").read_text()))
+@pytest.mark.parametrize(
+    "link", re.findall(r"\]\(([^)#:]+)\)", README + PROVIDERS + (ROOT / "CONTRIBUTING.md").read_text())
+)
 def test_links_lead_to_files(link: str) -> None:
     assert (ROOT / link).exists()
 

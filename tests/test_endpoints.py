@@ -88,7 +88,7 @@ def test_without_a_session_it_is_401_and_sets_nothing(site: Site, url: str) -> N
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        pytest.param("POST", "/oauth2/start", "GET", id="start"),
+        pytest.param("PUT", "/oauth2/start", "GET, POST", id="start"),
         pytest.param("PUT", "/oauth2/callback", "GET", id="callback"),
         pytest.param("DELETE", "/oauth2/sign_out", "GET, POST", id="sign-out"),
         pytest.param("POST", "/oauth2/session", "GET, HEAD", id="session"),

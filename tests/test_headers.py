@@ -6,6 +6,7 @@ from typing import Final
 from urllib.parse import unquote, unquote_to_bytes
 
 import pytest
+from samples import SESSION
 
 from gateway.cookies import CookiePolicy
 from gateway.headers import (
@@ -28,6 +29,7 @@ COOKIES: Final = CookiePolicy(name="gateway", secure=True, ring=KeyRing.of(["a s
 PLAIN: Final = Route(path="/**", pattern=compile_pattern("/**"))
 UPSTREAM: Final = replace(PLAIN, upstream="http://up.example", token=Token.ACCESS_TOKEN, identity_headers=True)
 RULES: Final = header_rules(COOKIES, "https://app.example", [UPSTREAM])
+BEARER: Final[Headers] = [("authorization", "Bearer the-access-token")]
 
 
 def target(members: Mapping[str, str] | None = None) -> RequestTarget:
@@ -36,27 +38,14 @@ def target(members: Mapping[str, str] | None = None) -> RequestTarget:
 
 
 def session(claims: Mapping[str, object] | None = None, subject: str = "u1") -> Session:
-    return Session(
-        id="s1",
-        issuer="https://op.example",
-        subject=subject,
-        claims=claims or {},
-        scope="openid",
-        access_token="the-access-token",
-        access_issued_at=1000,
-        access_expires_at=None,
-        refresh_token="the-refresh-token",
-        id_token="the-id-token",
-        created_at=1000,
-        seen_at=1000,
-    )
+    return replace(SESSION, subject=subject, claims=claims or {})
 
 
 def received(headers: Headers, route: Route = PLAIN, user: Session | None = None) -> Headers:
     """Tell what an inner app receives beside the fields that say where a request came from."""
     ours = forwarded_headers(target(), route, RULES)
     rules = header_rules(COOKIES, "https://app.example", [route])
-    return [pair for pair in inner_headers(headers, target(), route, user, rules) if pair not in ours]
+    return [pair for pair in inner_headers(headers, target(), route, user, rules, []) if pair not in ours]
 
 
 def passed(name: str, route: Route = PLAIN) -> bool:
@@ -69,11 +58,13 @@ SPOOFED: Final = [
     "x-forwarded-host", "x-forwarded-proto", "x-forwarded-prefix", "x-forwarded-uri", "x-forwarded-anything-new",
     "x-auth-request-user", "x-auth-request-redirect", "x_auth_request_email", "x-gateway-session", "x-original-url",
     "x-original-uri", "x-rewrite-url", "x-real-ip", "x-remote-user", "remote-user", "remote_user", "remote-groups",
-    "x-authenticated-user", "x-webauth-user", "authorization", "proxy-authorization", "proxy", "forwarded",
+    "x-authenticated-user", "x-webauth-user", "authorization", "proxy-authorization", "proxy", "forwarded", "dpop",
+    "true-client-ip", "oidc-claim-sub", "oidc_claim_sub", "ssl-client-cert", "ssl_client_verify", "x-ssl-client-cn",
+    "x-client-cert", "x-client-cert-dn",
 ]  # fmt: skip
 HARMLESS: Final = [
     "accept", "content-type", "range", "if-none-match", "x-requested-with", "x-forwardeduser", "xforwarded-user",
-    "x-forward", "user-agent", "origin", "dpop", "x-csrf-token",
+    "x-forward", "user-agent", "origin", "x-csrf-token",
 ]  # fmt: skip
 
 
@@ -93,7 +84,7 @@ def test_what_any_route_injects_is_taken_from_clients_on_every_route(name: str) 
     other = replace(PLAIN, path="/other", request_headers={"X_Api-Key": "k"})
     rules = header_rules(COOKIES, "https://app.example", [PLAIN, other])
     assert rules.is_reserved(name)
-    assert (name, "spoofed") not in inner_headers([(name, "spoofed")], target(), PLAIN, None, rules)
+    assert (name, "spoofed") not in inner_headers([(name, "spoofed")], target(), PLAIN, None, rules, [])
 
 
 @pytest.mark.parametrize("name", ["x-http-method", "X-HTTP-Method-Override", "x_method_override"])
@@ -141,7 +132,7 @@ def test_no_client_has_our_headers_removed_by_naming_them_in_connection(name: st
     route = replace(UPSTREAM, request_headers={"X-Api-Key": "k"})
     rules = header_rules(COOKIES, "https://app.example", [route])
     sent = [("connection", name), (name, "a=1")]
-    given = inner_headers(sent, target(), route, session({"email": "a@op.example"}), rules)
+    given = inner_headers(sent, target(), route, session({"email": "a@op.example"}), rules, BEARER)
     assert [value for other, value in given if other == name] != []
     assert name == "cookie" or (name, "a=1") not in given
 
@@ -162,26 +153,21 @@ def test_our_cookies_never_reach_the_inner_app(cookies: Sequence[str], kept: Hea
 def test_the_order_of_the_fields_stays_and_ours_come_last() -> None:
     sent = [("b", "1"), ("a", "2"), ("b", "3"), ("cookie", "c=1")]
     user = session({"email": "a@op.example"})
-    given = inner_headers(sent, target(), UPSTREAM, user, RULES)
-    ours = forwarded_headers(target(), UPSTREAM, RULES) + route_headers(UPSTREAM, user)
+    given = inner_headers(sent, target(), UPSTREAM, user, RULES, BEARER)
+    ours = forwarded_headers(target(), UPSTREAM, RULES) + route_headers(UPSTREAM, user, BEARER)
     assert given == [("b", "1"), ("a", "2"), ("b", "3"), ("cookie", "c=1"), *ours]
 
 
-@pytest.mark.parametrize(
-    ("token", "expected"),
-    [
-        pytest.param(Token.ACCESS_TOKEN, [("authorization", "Bearer the-access-token")], id="access token"),
-        pytest.param(Token.ID_TOKEN, [("authorization", "Bearer the-id-token")], id="id token"),
-        pytest.param(Token.NONE, [], id="none"),
-    ],
-)
-def test_the_token_that_an_upstream_receives(token: Token, expected: Headers) -> None:
-    assert route_headers(replace(PLAIN, token=token), session()) == expected
-    assert route_headers(replace(PLAIN, token=token), None) == []
-
-
-def test_a_session_without_an_id_token_gives_none() -> None:
-    assert route_headers(replace(PLAIN, token=Token.ID_TOKEN), replace(session(), id_token=None)) == []
+def test_the_token_arrives_ready_made_and_goes_first() -> None:
+    proven = [("authorization", "DPoP the-access-token"), ("dpop", "a-proof")]
+    route = replace(UPSTREAM, request_headers={"X-Key": "k"})
+    assert route_headers(route, session(), proven) == [
+        *proven,
+        ("x-forwarded-user", "u1"),
+        ("x-forwarded-issuer", ISSUER),
+        ("x-key", "k"),
+    ]
+    assert route_headers(PLAIN, None, []) == []
 
 
 @pytest.mark.parametrize(
@@ -211,9 +197,16 @@ def test_a_session_without_an_id_token_gives_none() -> None:
     ],
 )
 def test_identity_in_the_words_that_upstreams_know(claims: Mapping[str, object], expected: Mapping[str, str]) -> None:
-    assert dict(identity(session(claims))) == expected
+    assert dict(identity(session(claims))) == {"issuer": ISSUER, **expected}
 
 
+def test_users_of_two_providers_are_two_people_though_they_have_one_name() -> None:
+    one, other = session(), replace(session(), issuer="https://other.example")
+    assert dict(identity(one))["user"] == dict(identity(other))["user"]
+    assert identity(one) != identity(other)
+
+
+ISSUER: Final = SESSION.issuer
 TEXTS: Final = [
     "alice", "a@op.example", "Zoë Müller", "日本", "a%b", "%41", "100%", "a b", " a", "a ", "  ", "\ta", "a\r\nb",
     "\x00", "\x7f", "\x80", "\ud800", "a\udfffb", "😀", '"quoted"', "a,b;c=d", "~!@#$^&*()[]{}|\\:'<>?/", "a\u00a0",
@@ -248,7 +241,12 @@ def test_no_two_claims_have_the_same_field_value() -> None:
         pytest.param("{https://op.example/role}", {"https://op.example/role": "r"}, "r", id="a claim that is a URL"),
         pytest.param("{email}", {}, None, id="an absent claim"),
         pytest.param("u={sub};m={email}", {}, None, id="one of two absent"),
-        pytest.param("{groups}", {"groups": ["a"]}, None, id="a list"),
+        pytest.param("{groups}", {"groups": ["a", 7, "b,c"]}, "a,7,b%2Cc", id="a list, its commas encoded"),
+        pytest.param("{groups}", {"groups": []}, None, id="an empty list"),
+        pytest.param("{groups}", {"groups": [True, None, ["a"]]}, None, id="a list without a text"),
+        pytest.param("{groups}", {"groups": ["a\r\nb", "c"]}, "a%0D%0Ab,c", id="a line break in a list"),
+        pytest.param("{address.locality}", {"address": {"locality": "Rom"}}, "Rom", id="a path into an object"),
+        pytest.param("{address}", {"address": {"locality": "Rom"}}, None, id="an object is no text"),
         pytest.param("{email_verified}", {"email_verified": True}, None, id="true is no text"),
         pytest.param("{height}", {"height": 1.5}, None, id="a fraction is no text"),
         pytest.param("{email}", {"email": None}, None, id="null"),
@@ -281,13 +279,14 @@ def test_templates_without_a_session(template: str, value: str | None) -> None:
 )  # fmt: skip
 def test_a_configured_header_replaces_ours(configured: Mapping[str, str], expected: Headers) -> None:
     route = replace(PLAIN, token=Token.ACCESS_TOKEN, request_headers=configured)
-    assert route_headers(route, session()) == expected
+    assert route_headers(route, session(), BEARER) == expected
 
 
 @pytest.mark.parametrize("name", ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-User", "Forwarded"])
 def test_no_field_goes_out_twice(name: str) -> None:
     route = replace(UPSTREAM, request_headers={name: "configured"})
-    given = inner_headers([], target(), route, session(), header_rules(COOKIES, "https://app.example", [route]))
+    rules = header_rules(COOKIES, "https://app.example", [route])
+    given = inner_headers([], target(), route, session(), rules, BEARER)
     assert [value for other, value in given if other == name.lower()] == ["configured"]
 
 

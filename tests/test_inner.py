@@ -6,9 +6,10 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 import pytest
+from samples import SESSION as SAMPLE
 
 from gateway.cookies import CookiePolicy
-from gateway.headers import header_rules
+from gateway.headers import Headers, header_rules
 from gateway.inner import SESSION_KEY, Admitted, inner_environ
 from gateway.policy import Route, Token, compile_pattern
 from gateway.sealing import KeyRing
@@ -18,20 +19,10 @@ from gateway.target import read_target
 COOKIES: Final = CookiePolicy(name="gateway", secure=True, ring=KeyRing.of(["a secret of at least 32 characters"]))
 WRAPPED: Final = Route(path="/**", pattern=compile_pattern("/**"))
 UPSTREAM: Final = replace(WRAPPED, upstream="http://up.example:3000", token=Token.ACCESS_TOKEN, identity_headers=True)
-SESSION: Final = Session(
-    id="s1",
-    issuer="https://op.example",
-    subject="u1",
-    claims={"email": "a@op.example"},
-    scope="openid",
-    access_token="the-access-token",
-    access_issued_at=1000,
-    access_expires_at=None,
-    refresh_token=None,
-    id_token=None,
-    created_at=1000,
-    seen_at=1000,
-)
+SESSION: Final = replace(SAMPLE, claims={"email": "a@op.example"})
+
+
+BEARER: Final[Headers] = [("authorization", "Bearer the-access-token")]
 
 
 def request(raw: str = "/", members: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -50,9 +41,9 @@ def request(raw: str = "/", members: Mapping[str, Any] | None = None) -> dict[st
 
 
 def inner(environ: Mapping[str, Any], route: Route = WRAPPED, session: Session | None = SESSION) -> dict[str, Any]:
-    return inner_environ(
-        environ, read_target(environ, ()), route, session, header_rules(COOKIES, "https://app.example", [route])
-    )
+    rules = header_rules(COOKIES, "https://app.example", [route])
+    authorization = BEARER if route.token is Token.ACCESS_TOKEN else []
+    return inner_environ(environ, read_target(environ, ()), route, session, rules, authorization)
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,31 @@
 """Who may see what (DESIGN 3.3, 3.5 and 5 rule 9): routes, the readings of a path, and decisions."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import pytest
+from samples import SESSION
 
 from gateway.errors import GatewayError
-from gateway.policy import Access, Requirement, Route, Verdict, claim_values, compile_pattern, decide, match
+from gateway.oidc.challenge import StepUp
+from gateway.policy import (
+    Access,
+    Requirement,
+    Route,
+    Verdict,
+    compile_pattern,
+    decide,
+    decide_all,
+    fitting_session,
+    match,
+)
 from gateway.session import Session
 from gateway.target import RequestTarget, read_target
 
 ORIGIN = "https://app.example"
+NOW = 2000
 
 
 def target(path: str, method: str = "GET", headers: Mapping[str, str] | None = None) -> RequestTarget:
@@ -33,20 +48,7 @@ def slashed(path: str) -> Route:
 
 
 def session(claims: Mapping[str, object] | None = None, scope: str = "openid read") -> Session:
-    return Session(
-        id="s1",
-        issuer="https://op.example",
-        subject="u1",
-        claims={"sub": "u1", **(claims or {})},
-        scope=scope,
-        access_token="at",
-        access_issued_at=1000,
-        access_expires_at=None,
-        refresh_token=None,
-        id_token=None,
-        created_at=1000,
-        seen_at=1000,
-    )
+    return replace(SESSION, claims={"sub": "u1", **(claims or {})}, scope=scope)
 
 
 DEFAULT = route("/**")
@@ -195,7 +197,9 @@ def test_an_encoded_slash_that_is_refused(path: str) -> None:
     ],
 )
 def test_access(access: Access, signed_in: bool, verdict: Verdict, code: str | None) -> None:
-    decision = decide(route("/a", access), session() if signed_in else None, target("/a"), ORIGIN)
+    decision = decide(
+        route("/a", access), session() if signed_in else None, target("/a"), public_origin=ORIGIN, now=NOW
+    )
     assert decision.verdict is verdict
     assert (decision.problem.code if decision.problem else None) == code
 
@@ -232,7 +236,7 @@ SAME_SITE = {"HTTP_SEC_FETCH_SITE": "same-origin"}
 def test_unsafe_methods_need_same_origin_proof(
     access: Access, method: str, headers: dict[str, str], verdict: Verdict
 ) -> None:
-    decision = decide(route("/a", access), session(), target("/a", method, headers), ORIGIN)
+    decision = decide(route("/a", access), session(), target("/a", method, headers), public_origin=ORIGIN, now=NOW)
     assert decision.verdict is verdict
     if verdict is Verdict.FORBID:
         assert decision.problem
@@ -240,7 +244,7 @@ def test_unsafe_methods_need_same_origin_proof(
 
 
 def test_without_a_session_an_unsafe_method_is_asked_to_log_in() -> None:
-    decision = decide(route("/a"), None, target("/a", "POST"), ORIGIN)
+    decision = decide(route("/a"), None, target("/a", "POST"), public_origin=ORIGIN, now=NOW)
     assert decision.verdict is Verdict.LOGIN
 
 
@@ -279,7 +283,7 @@ VERIFIED = {"email_verified": frozenset({"true"})}
     ],
 )
 def test_claims(wanted: dict[str, frozenset[str]], claims: dict[str, object], allowed: bool) -> None:
-    decision = decide(demanding(wanted, frozenset()), session(claims), target("/a"), ORIGIN)
+    decision = decide(demanding(wanted, frozenset()), session(claims), target("/a"), public_origin=ORIGIN, now=NOW)
     assert decision.verdict is (Verdict.ALLOW if allowed else Verdict.FORBID)
     assert (decision.problem is None) is allowed
     if decision.problem:
@@ -299,12 +303,12 @@ def test_claims(wanted: dict[str, frozenset[str]], claims: dict[str, object], al
 )
 def test_scope(granted: str, allowed: bool) -> None:
     wanted = demanding({}, frozenset({"read", "write"}))
-    decision = decide(wanted, session(scope=granted), target("/a"), ORIGIN)
+    decision = decide(wanted, session(scope=granted), target("/a"), public_origin=ORIGIN, now=NOW)
     assert decision.verdict is (Verdict.ALLOW if allowed else Verdict.FORBID)
 
 
 def test_the_log_is_told_what_is_lacking_and_the_public_is_not() -> None:
-    decision = decide(demanding(STAFF, frozenset()), session(), target("/a"), ORIGIN)
+    decision = decide(demanding(STAFF, frozenset()), session(), target("/a"), public_origin=ORIGIN, now=NOW)
     assert decision.detail == "lacks claim groups"
     assert decision.problem
     assert "groups" not in decision.problem.title + decision.problem.advice
@@ -314,13 +318,129 @@ def test_an_optional_route_holds_a_session_to_its_requirement() -> None:
     wanted = Route(
         path="/a", pattern=compile_pattern("/a"), access=Access.OPTIONAL, requirement=Requirement(claims=STAFF)
     )
-    assert decide(wanted, None, target("/a"), ORIGIN).verdict is Verdict.ALLOW
-    assert decide(wanted, session({"groups": "staff"}), target("/a"), ORIGIN).verdict is Verdict.ALLOW
-    assert decide(wanted, session(), target("/a"), ORIGIN).verdict is Verdict.FORBID
+    assert decide(wanted, None, target("/a"), public_origin=ORIGIN, now=NOW).verdict is Verdict.ALLOW
+    assert (
+        decide(wanted, session({"groups": "staff"}), target("/a"), public_origin=ORIGIN, now=NOW).verdict
+        is Verdict.ALLOW
+    )
+    assert decide(wanted, session(), target("/a"), public_origin=ORIGIN, now=NOW).verdict is Verdict.FORBID
 
 
-def test_claim_values_are_texts() -> None:
-    claims = {"mixed": ["a", 1, True, None, 1.5, {"b": 1}], "text": "c"}
-    assert claim_values(claims, "mixed") == {"a", "1", "true"}
-    assert claim_values(claims, "text") == {"c"}
-    assert claim_values(claims, "absent") == set()
+@pytest.mark.parametrize(
+    ("demand", "claims", "demanded"),
+    [
+        pytest.param({"acr": ("gold", "silver")}, {"acr": "silver"}, None, id="one of the classes"),
+        pytest.param({"acr": ("gold",)}, {"acr": "silver"}, StepUp(acr_values=("gold",)), id="a weaker class"),
+        pytest.param({"acr": ("gold",)}, {}, StepUp(acr_values=("gold",)), id="no class"),
+        pytest.param({"acr": ("gold",)}, {"acr": None}, StepUp(acr_values=("gold",)), id="null"),
+        pytest.param({"acr": ("gold",)}, {"acr": ["gold"]}, StepUp(acr_values=("gold",)), id="a list is no class"),
+        pytest.param({"acr": ("gold",)}, {"acr": "gold silver"}, StepUp(acr_values=("gold",)), id="it is not split"),
+        pytest.param({"acr": ("gold",)}, {"acr": "GOLD"}, StepUp(acr_values=("gold",)), id="not in another case"),
+        pytest.param({"acr": ("1",)}, {"acr": 1}, StepUp(acr_values=("1",)), id="a number is no class"),
+        pytest.param({"max_age": 60}, {"auth_time": NOW - 60}, None, id="as old as it may be"),
+        pytest.param({"max_age": 60}, {"auth_time": NOW - 61}, StepUp(max_age=60), id="a second older"),
+        pytest.param({"max_age": 60}, {"auth_time": NOW - 60.5}, StepUp(max_age=60), id="half a second older"),
+        pytest.param({"max_age": 60}, {}, StepUp(max_age=60), id="nobody knows how old"),
+        pytest.param({"max_age": 60}, {"auth_time": str(NOW)}, StepUp(max_age=60), id="a time that is a text"),
+        pytest.param({"max_age": 60}, {"auth_time": True}, StepUp(max_age=60), id="true is no time of today"),
+        pytest.param({"max_age": 60}, {"auth_time": None}, StepUp(max_age=60), id="a time that is null"),
+        pytest.param(
+            {"acr": ("gold",), "max_age": 60},
+            {"acr": "gold", "auth_time": NOW - 61},
+            StepUp(acr_values=("gold",), max_age=60),
+            id="strong but old: both are asked for again",
+        ),
+        pytest.param({"acr": ("gold",), "max_age": 60}, {"acr": "gold", "auth_time": NOW}, None, id="both"),
+        pytest.param({}, {}, None, id="nothing is demanded"),
+    ],
+)
+def test_a_login_that_is_too_weak_is_asked_for_a_stronger_one(
+    demand: dict[str, Any], claims: dict[str, object], demanded: StepUp | None
+) -> None:
+    wanted = replace(route("/a"), requirement=Requirement(**demand))
+    decision = decide(wanted, session(claims), target("/a"), public_origin=ORIGIN, now=NOW)
+    assert decision.step_up == demanded
+    assert decision.verdict is (Verdict.ALLOW if demanded is None else Verdict.STEP_UP)
+    assert (decision.problem.code if decision.problem else None) == (None if demanded is None else "step_up_required")
+
+
+@pytest.mark.parametrize(
+    ("requirement", "claims", "verdict", "code"),
+    [
+        pytest.param(
+            Requirement(claims=STAFF, acr=("gold",)), {}, Verdict.FORBID, "access_denied",
+            id="nobody signs in again for what a stronger login would not open",
+        ),
+        pytest.param(
+            Requirement(claims=STAFF, acr=("gold",)), {"groups": "staff"}, Verdict.STEP_UP, "step_up_required",
+            id="the rest is there",
+        ),
+        pytest.param(
+            Requirement(claims=STAFF), {"_claim_names": {"groups": "src1"}}, Verdict.FORBID, "groups_overage",
+            id="the groups are elsewhere",
+        ),
+        pytest.param(
+            Requirement(claims=STAFF), {"hasgroups": True}, Verdict.FORBID, "groups_overage", id="too many groups"
+        ),
+        pytest.param(
+            Requirement(claims=STAFF), {"_claim_names": {"groups": "src1"}, "groups": ["staff"]}, Verdict.ALLOW, None,
+            id="the groups are there all the same",
+        ),
+        pytest.param(
+            Requirement(claims=STAFF), {"_claim_names": {"groups": "src1"}, "groups": ["x"]}, Verdict.FORBID,
+            "access_denied", id="they are there, and do not suffice",
+        ),
+        pytest.param(
+            Requirement(claims=VERIFIED), {"_claim_names": {"groups": "src1"}, "email_verified": True}, Verdict.ALLOW,
+            None, id="what is elsewhere is not asked for",
+        ),
+        pytest.param(
+            Requirement(claims={"realm_access.roles": frozenset({"admin"})}), {"realm_access": {"roles": ["admin"]}},
+            Verdict.ALLOW, None, id="a path into an object",
+        ),
+        pytest.param(
+            Requirement(claims={"realm_access.roles": frozenset({"admin"})}), {"realm_access": {"roles": ["user"]}},
+            Verdict.FORBID, "access_denied", id="another value there",
+        ),
+    ],
+)  # fmt: skip
+def test_which_refusal_comes_first(
+    requirement: Requirement, claims: dict[str, object], verdict: Verdict, code: str | None
+) -> None:
+    wanted = replace(route("/a"), requirement=requirement)
+    decision = decide(wanted, session(claims), target("/a"), public_origin=ORIGIN, now=NOW)
+    assert (decision.verdict, decision.problem.code if decision.problem else None) == (verdict, code)
+
+
+def test_a_request_of_another_site_begins_no_stronger_login() -> None:
+    wanted = replace(route("/a"), requirement=Requirement(acr=("gold",)))
+    decision = decide(wanted, session(), target("/a", "POST"), public_origin=ORIGIN, now=NOW)
+    assert (decision.verdict, decision.step_up) == (Verdict.FORBID, None)
+
+
+def test_several_rules_hold_together() -> None:
+    weak, strong = route("/a"), replace(route("/A"), requirement=Requirement(acr=("gold",)))
+    for rules in ((weak, strong), (strong, weak)):
+        assert decide_all(rules, session({"acr": "gold"}), target("/a"), public_origin=ORIGIN, now=NOW).problem is None
+        decision = decide_all(rules, session(), target("/a"), public_origin=ORIGIN, now=NOW)
+        assert (decision.verdict, decision.step_up) == (Verdict.STEP_UP, StepUp(acr_values=("gold",)))
+
+
+@pytest.mark.parametrize(
+    ("providers", "fits"),
+    [
+        pytest.param(("",), True, id="any provider"),
+        pytest.param(("staff",), True, id="this one"),
+        pytest.param(("partners",), False, id="another"),
+        pytest.param(("STAFF",), False, id="in another case it is another"),
+        pytest.param(("staff", ""), True, id="this one, and any"),
+        pytest.param(("", "partners"), False, id="a lenient reading leads to another"),
+        pytest.param(("staff", "partners"), False, id="two that no login can satisfy"),
+        pytest.param((), True, id="no rule"),
+    ],
+)
+def test_a_session_counts_where_its_provider_does(providers: tuple[str, ...], fits: bool) -> None:
+    signed_in = replace(session(), provider="staff")
+    rules = [replace(route("/a"), provider=name) for name in providers]
+    assert fitting_session(rules, signed_in) == (signed_in if fits else None)
+    assert fitting_session(rules, None) is None

@@ -13,11 +13,15 @@ from gateway.session import FORMAT, Lifetimes, Session, from_bytes, to_bytes
 LIFETIMES: Final = Lifetimes(idle=600, absolute=3600, refresh_leeway=60)
 SESSION: Final = Session(
     id="s1",
+    provider="default",
     issuer="https://op.example",
+    client_id="app",
     subject="u1",
     claims={"sub": "u1", "groups": ["staff"], "address": {"locality": "Zürich"}},
     scope="openid email",
     access_token="at-secret",
+    token_scheme="DPoP",
+    dpop_key="key-secret",
     access_issued_at=1000,
     access_expires_at=1300,
     refresh_token="rt-secret",
@@ -141,10 +145,11 @@ def written(members: Mapping[str, object]) -> bytes:
         pytest.param(b"[]", id="a list"),
         pytest.param(b'"text"', id="a text"),
         pytest.param(b"{}", id="no format"),
-        pytest.param(b'{"format":1}', id="no members"),
-        pytest.param(b'{"format":1,"id":"s1"}', id="some members"),
+        pytest.param(b'{"format":2}', id="no members"),
+        pytest.param(b'{"format":2,"id":"s1"}', id="some members"),
         pytest.param(written({"format": FORMAT + 1}), id="a later format"),
-        pytest.param(written({"format": "1"}), id="a format that is a text"),
+        pytest.param(written({"format": FORMAT - 1}), id="an earlier format"),
+        pytest.param(written({"format": str(FORMAT)}), id="a format that is a text"),
         pytest.param(written({"shoe_size": 42}), id="a member that nobody knows"),
         pytest.param(to_bytes(SESSION)[:-1], id="cut off"),
         pytest.param(b"\xff" + to_bytes(SESSION), id="not UTF-8"),
@@ -155,5 +160,5 @@ def test_what_this_version_did_not_write_is_no_session(data: bytes) -> None:
 
 
 def test_tokens_and_claims_stay_out_of_the_repr() -> None:
-    for secret in ("at-secret", "rt-secret", "id-secret", "staff"):
+    for secret in ("at-secret", "key-secret", "rt-secret", "id-secret", "staff"):
         assert secret not in repr(SESSION)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 import pytest
+from samples import SESSION
 
 from gateway.backends.base import Backend, LockBusy
 from gateway.backends.file import FileBackend
@@ -32,7 +33,7 @@ class Clock:
         return self.now
 
 
-def store_on(backend: Backend, clock: Clock, *ring: str, realm: str = "one client of one provider") -> SessionStore:
+def store_on(backend: Backend, clock: Clock, *ring: str, realm: str = "https://app.example") -> SessionStore:
     return SessionStore(
         backend=backend,
         realm=realm,
@@ -59,19 +60,8 @@ def store(backend: MemoryBackend, clock: Clock) -> SessionStore:
 
 
 def session(name: str) -> Session:
-    return Session(
-        id=name,
-        issuer="https://op.example",
-        subject="u1",
-        claims={"sub": "u1"},
-        scope="openid",
-        access_token="the-access-token",
-        access_issued_at=NOW,
-        access_expires_at=None,
-        refresh_token="the-refresh-token",
-        id_token=None,
-        created_at=NOW,
-        seen_at=NOW,
+    return replace(
+        SESSION, id=name, access_issued_at=NOW, refresh_token="the-refresh-token", created_at=NOW, seen_at=NOW
     )
 
 

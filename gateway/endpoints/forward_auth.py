@@ -9,15 +9,18 @@ from urllib.parse import parse_qs, unquote_to_bytes
 from werkzeug import Response
 
 from gateway.authenticator import Authenticator
+from gateway.claims import claim_values, is_withheld
 from gateway.config import Settings
 from gateway.cookies import session_handles
 from gateway.endpoints.request import Request
-from gateway.errors import ACCESS_DENIED, NOT_FOUND, TARGET_MALFORMED, UNTRUSTED_PEER, GatewayError
+from gateway.errors import ACCESS_DENIED, GROUPS_OVERAGE, NOT_FOUND, TARGET_MALFORMED, UNTRUSTED_PEER, GatewayError
 from gateway.headers import identity, route_headers
-from gateway.policy import Route, Verdict, asks_who, claim_values, decide_all, match_all
+from gateway.policy import Route, Verdict, asks_who, decide_all, fitting_session, match_all
 from gateway.responses import Responses
 from gateway.session import Session
+from gateway.store import Clock
 from gateway.target import Environ, RequestTarget, read_target
+from gateway.upstream_tokens import UpstreamTokens
 
 _NARROWING = frozenset({"allowed_groups", "allowed_emails", "allowed_email_domains"})
 
@@ -29,6 +32,8 @@ class ForwardAuthEndpoint:
     settings: Settings
     authenticator: Authenticator
     responses: Responses
+    tokens: UpstreamTokens
+    clock: Clock
 
     def auth(self, request: Request) -> Response:
         """Decide on the target that the peer names; raises `untrusted_peer` and `access_denied`.
@@ -41,10 +46,15 @@ class ForwardAuthEndpoint:
             raise GatewayError(UNTRUSTED_PEER, f"peer {request.environ.get('REMOTE_ADDR', '')}")
         target, routes = self._named(request)
         wanted = _narrowing(request.target.query)
-        session = self._session(request) if wanted or asks_who(routes) else None
-        decision = decide_all(routes, session, target, self.settings.public_url)
+        session = fitting_session(routes, self._session(request) if wanted or asks_who(routes) else None)
+        now = int(self.clock())
+        decision = decide_all(routes, session, target, public_origin=self.settings.public_url, now=now)
         if decision.verdict is Verdict.LOGIN or (wanted and session is None):
             return self.responses.unauthorized()
+        if decision.verdict is Verdict.STEP_UP:  # A 401 would send the browser to the same weak login, for ever.
+            raise GatewayError(ACCESS_DENIED, f"the login is too weak: {decision.step_up}")
+        if decision.problem is GROUPS_OVERAGE:
+            raise GatewayError(GROUPS_OVERAGE, decision.detail)
         if decision.verdict is not Verdict.ALLOW:
             raise GatewayError(ACCESS_DENIED, decision.detail)
         if session is not None:
@@ -80,7 +90,9 @@ class ForwardAuthEndpoint:
 
     def _allowed(self, route: Route, session: Session | None) -> Response:
         response = self.responses.text(202, "OK")
-        for name, value in route_headers(route, session):
+        # Only the one who asks knows the address that a proof would have to name.
+        authorization = self.tokens.headers(route, session, method="", url="")
+        for name, value in route_headers(route, session, authorization):
             # With an upstream of ours, the token goes there; the one who asks here may be a browser behind a proxy.
             if name != "authorization" or not route.upstream:
                 response.headers.add(name.title(), value)
@@ -106,6 +118,8 @@ def _narrowing(query: str) -> dict[str, set[str]]:
 
 def _narrow(session: Session, wanted: Mapping[str, set[str]]) -> None:
     """Hold a session against `allowed_groups`, `allowed_emails` and `allowed_email_domains`; raises `access_denied`."""
+    if "allowed_groups" in wanted and is_withheld(session.claims, "groups"):
+        raise GatewayError(GROUPS_OVERAGE, "the groups are kept elsewhere: too many for a token")
     for name, values in wanted.items():
         if not values & _shown(session, name):
             raise GatewayError(ACCESS_DENIED, f"not among {name}")

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from werkzeug import Response
 
 from gateway.authenticator import Authenticator
 from gateway.config import Settings
 from gateway.cookies import (
-    RETRY_SECONDS,
     begin_transaction,
+    cookie_value,
     deletion,
     find_transaction,
-    has_cookie,
     note,
     session_cookie,
     session_handles,
 )
 from gateway.endpoints.request import Request
 from gateway.errors import (
-    RESPONSE_STATE_MISSING,
+    OP_INTERACTION_REQUIRED,
+    PROVIDER_UNKNOWN,
+    RESPONSE_ISS_MISMATCH,
+    STEP_UP_FAILED,
     TRANSACTION_EXPIRED,
     TRANSACTION_MISSING,
     TRANSACTION_REPEATED,
     GatewayError,
 )
-from gateway.oidc.authorization import Entropy, Transaction
-from gateway.oidc.messages import single_parameters
+from gateway.oidc.authorization_response import ReceivedResponse, error_problem
+from gateway.oidc.challenge import StepUp
+from gateway.oidc.messages import Entropy
+from gateway.oidc.transaction import Transaction, is_second_attempt
 from gateway.responses import Responses, with_cookies
+from gateway.session import Session
+from gateway.store import session_id
 from gateway.target import safe_return_to
 
 MAX_RETURN_TO = 2048
@@ -56,53 +63,150 @@ class LoginEndpoints:
     entropy: Entropy
 
     def start(self, request: Request) -> Response:
-        """Begin a login that ends at `rd`; raises `return_url_refused` for another site's address."""
-        parameters = request.query()
-        return_to = safe_return_to(parameters.get("rd") or "/", self.settings.public_url)
-        return self.begin(request, return_to, parameters)
+        """Begin a login that ends at `rd`, or, begun by a provider's own page, at `target_link_uri` (OIDC Core 4).
 
-    def begin(self, request: Request, return_to: str, parameters: Mapping[str, str]) -> Response:
-        """Send the browser to the provider, with a transaction of its own in a cookie."""
-        begun = self.authenticator.begin_login(self._landing(return_to), parameters)
-        cookies = begin_transaction(self.settings.cookies, begun.transaction, request.cookies, self.entropy)
+        Where several providers could sign the user in, they are shown to choose from. Raises `return_url_refused` for
+        another site's address, and `provider_unknown` for an issuer that is not one of ours to the letter.
+        """
+        parameters = {**request.query(), **(request.form() if request.target.method == "POST" else {})}
+        wanted = parameters.get("rd") or parameters.get("target_link_uri") or "/"
+        return_to = safe_return_to(wanted, self.settings.public_url)
+        name = self._chosen(parameters)
+        if name is None:
+            return self.responses.chooser(list(self.settings.providers.values()), parameters)
+        return self.begin(request, name, return_to, parameters, demand=self._demand(parameters))
+
+    def challenge(self, request: Request, provider: str, demand: StepUp) -> Response:
+        """Send a navigation to the provider that a rule names, to the only one, or to the choice of one.
+
+        `demand` is what the rule wants a login to show.
+        """
+        only = self.settings.only_provider
+        name = provider or ("" if only is None else only.name)
+        if not name:
+            return self.responses.redirect(self.responses.start_url(request.target.raw))
+        return self.begin(request, name, request.target.raw, {}, demand=demand)
+
+    def step_up(self, request: Request, session: Session, demand: StepUp) -> Response:
+        """Ask for the stronger login that a rule or an upstream demands.
+
+        Raises `step_up_failed` when a login that was asked for it has just been completed, and it is demanded still.
+        """
+        if cookie_value(request.cookies, self.settings.cookies.step_up) == _name(demand):
+            raise GatewayError(STEP_UP_FAILED, f"still {demand}")
+        return self.begin(request, session.provider, request.target.raw, {}, demand=demand, step_up=_name(demand))
+
+    def begin(
+        self,
+        request: Request,
+        provider: str,
+        return_to: str,
+        parameters: Mapping[str, str],
+        *,
+        demand: StepUp = StepUp(),
+        step_up: str = "",
+        second: bool = False,
+    ) -> Response:
+        """Send the browser to a provider, with a transaction of its own in a cookie."""
+        policy = self.settings.cookies
+        # Another site's POST will not bring the session's cookie, so what it stands for is noted now.
+        handles = session_handles(policy, request.cookies) if policy.cross_site else []
+        begun = self.authenticator.begin_login(
+            provider,
+            self._landing(return_to),
+            parameters,
+            demand=demand,
+            replaces=[session_id(handle) for handle in handles],
+            second=second,
+        )
+        transaction = replace(begun.transaction, step_up=step_up)
+        cookies = begin_transaction(policy, transaction, request.cookies, self.entropy)
         return self.responses.redirect(begun.url, cookies)
 
-    def callback(self, request: Request) -> Response:
+    def callback(self, request: Request, provider: str) -> Response:
         """Complete the login whose state came back, if this very browser began it (OIDC Core 3.1.2.7)."""
-        parameters = single_parameters(request.target.query.encode("ascii"))
-        if not parameters.get("state"):
-            raise GatewayError(RESPONSE_STATE_MISSING)
-        transaction = find_transaction(self.settings.cookies, request.cookies, parameters["state"])
+        posted, answer = request.target.method == "POST", request.answer()
+        if "error" in answer and not answer.keys() & {"state", "response"}:
+            # A pushed request is used once; who goes back to it is sent here without the state that was in it.
+            error = GatewayError(error_problem(answer["error"]), f"error {answer['error'][:80]!r} without state")
+            return self._home(request, "/", error)
+        received = self.authenticator.provider(provider).read_response(answer, posted=posted)
+        transaction = find_transaction(self.settings.cookies, request.cookies, received.state)
         if transaction is None:
-            return self._stale(request, "/", GatewayError(TRANSACTION_MISSING))
+            return self._stale(request, provider, "/", received.state, GatewayError(TRANSACTION_MISSING))
         try:
-            return self._complete(request, parameters, transaction)
+            if transaction.provider != provider:
+                raise GatewayError(RESPONSE_ISS_MISMATCH, f"begun at {transaction.provider}, answered at {provider}")
+            return self._complete(request, received, transaction)
         except GatewayError as error:
             if error.problem in _STALE:
-                return self._stale(request, transaction.return_to, error)
+                return self._stale(request, provider, transaction.return_to, received.state, error)
+            if error.problem is OP_INTERACTION_REQUIRED and transaction.silent:
+                return self._interactive(request, transaction)
             raise LoginFailed(error, transaction.return_to) from error
 
-    def _complete(self, request: Request, parameters: Mapping[str, str], transaction: Transaction) -> Response:
+    def _complete(self, request: Request, received: ReceivedResponse, transaction: Transaction) -> Response:
         policy = self.settings.cookies
-        held = self.authenticator.complete_login(parameters, transaction, session_handles(policy, request.cookies))
+        held = self.authenticator.complete_login(received, transaction, session_handles(policy, request.cookies))
         cookies = [session_cookie(policy, held.handle), deletion(policy, policy.transaction(transaction.state))]
-        if has_cookie(request.cookies, policy.retry):
+        if cookie_value(request.cookies, policy.retry) is not None:
             cookies.append(deletion(policy, policy.retry))
+        if transaction.step_up:
+            cookies.append(note(policy, policy.step_up, transaction.step_up))
         return self.responses.redirect(transaction.return_to, cookies)
 
-    def _stale(self, request: Request, return_to: str, error: GatewayError) -> Response:
-        # A bookmarked, repeated or late callback: home if a session lives, else one fresh login, and only one, so that
-        # a browser that keeps no cookies is not sent round in circles.
+    def _interactive(self, request: Request, transaction: Transaction) -> Response:
+        # The provider could not sign the user in without a word: now it may speak (OIDC Core 3.1.2.6).
+        demand = StepUp(acr_values=transaction.acr_values, max_age=transaction.max_age)
+        response = self.begin(request, transaction.provider, transaction.return_to, {}, demand=demand)
         policy = self.settings.cookies
-        if self.authenticator.find_session(session_handles(policy, request.cookies)) is not None:
+        return with_cookies(response, [deletion(policy, policy.transaction(transaction.state))])
+
+    def _stale(self, request: Request, provider: str, return_to: str, state: str, error: GatewayError) -> Response:
+        # A bookmarked, repeated or late callback: home if a session lives, else one fresh login, and only one. That it
+        # was one, a note tells where the provider loses the state, and the state where the browser loses the note.
+        policy = self.settings.cookies
+        second = is_second_attempt(state) or cookie_value(request.cookies, policy.retry) is not None
+        if second or self._has_session(request):
+            return self._home(request, return_to, error)
+        response = self.begin(request, provider, return_to, {}, second=True)
+        return with_cookies(response, [note(policy, policy.retry, "1")])
+
+    def _home(self, request: Request, return_to: str, error: GatewayError) -> Response:
+        if self._has_session(request):
             return self.responses.redirect(return_to)
-        if has_cookie(request.cookies, policy.retry):
-            raise LoginFailed(error, return_to)
-        response = self.begin(request, return_to, {})
-        return with_cookies(response, [note(policy, policy.retry, max_age=RETRY_SECONDS)])
+        raise LoginFailed(error, return_to)
+
+    def _has_session(self, request: Request) -> bool:
+        return self.authenticator.find_session(session_handles(self.settings.cookies, request.cookies)) is not None
+
+    def _chosen(self, parameters: Mapping[str, str]) -> str | None:
+        if "iss" in parameters:
+            issuers = {settings.issuer: name for name, settings in self.settings.providers.items()}
+            if parameters["iss"] not in issuers:
+                raise GatewayError(PROVIDER_UNKNOWN, f"iss {parameters['iss'][:200]!r}")
+            return issuers[parameters["iss"]]
+        only = self.settings.only_provider
+        return parameters.get("provider") or (None if only is None else only.name)
+
+    def _demand(self, parameters: Mapping[str, str]) -> StepUp:
+        # A page that was told what is missing may ask for it: what a rule wants, and nothing else.
+        rules = [route.requirement for route in self.settings.routes]
+        classes = {name for rule in rules for name in rule.acr}
+        asked = tuple(parameters.get("acr_values", "").split())
+        ages = {str(rule.max_age): rule.max_age for rule in rules if rule.max_age is not None}
+        return StepUp(
+            acr_values=asked if asked and classes.issuperset(asked) else (),
+            max_age=ages.get(parameters.get("max_age", "")),
+        )
 
     def _landing(self, return_to: str) -> str:
         path = return_to.partition("#")[0].partition("?")[0]
-        if path == self.settings.callback_path or path.startswith(f"{self.settings.prefix}/"):
+        own = (self.settings.callback_path, self.settings.prefix)
+        if any(path == each or path.startswith(f"{each}/") for each in own):
             return "/"  # Landing on an endpoint of ours would start a login or a logout anew.
         return return_to if len(return_to) <= MAX_RETURN_TO else path if len(path) <= MAX_RETURN_TO else "/"
+
+
+def _name(demand: StepUp) -> str:
+    return hashlib.sha256(repr(demand).encode("utf-8")).hexdigest()[:16]

@@ -11,7 +11,7 @@ from gateway.config import Settings
 from gateway.cookies import LogoutNote, begin_logout, deletion, find_logout, session_handles
 from gateway.endpoints.request import Request
 from gateway.errors import CROSS_SITE_REFUSED, GatewayError
-from gateway.oidc.authorization import Entropy
+from gateway.oidc.messages import Entropy
 from gateway.policy import is_same_origin
 from gateway.responses import Responses
 from gateway.store import HeldSession

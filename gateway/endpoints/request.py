@@ -9,6 +9,8 @@ from gateway.oidc.messages import single_parameters
 from gateway.target import Environ, RequestTarget
 
 MAX_FORM_BYTES = 4 * 1024
+MAX_ANSWER_BYTES = 128 * 1024
+"""What a provider's form may weigh: a signed and encrypted answer with an ID token in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,17 +29,30 @@ class Request:
         """Read the query, each parameter at most once; raises `parameter_refused`."""
         return _parameters(self.target.query.encode("ascii"))
 
+    def answer(self) -> dict[str, str]:
+        """Read an authorization response, from the query of a GET, from the body alone of a POST.
+
+        Raises `response_parameter_repeated` (RFC 6749 3.1) and, for a body that is no form, `parameter_refused`.
+        """
+        if self.target.method == "POST":
+            return single_parameters(self._form_body(MAX_ANSWER_BYTES))
+        return single_parameters(self.target.query.encode("ascii"))
+
     def form(self) -> dict[str, str]:
         """Read a form body of at most 4 KiB; raises `parameter_refused`."""
+        return _parameters(self._form_body(MAX_FORM_BYTES))
+
+    def _form_body(self, max_bytes: int) -> bytes:
         media_type = str(self.environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
         length = str(self.environ.get("CONTENT_LENGTH") or "0")
-        if not length.isdigit() or int(length) > MAX_FORM_BYTES:
+        if not length.isascii() or not length.isdigit() or len(length) > 9 or int(length) > max_bytes:
             raise GatewayError(PARAMETER_REFUSED, "the form is too large")
         if int(length) == 0:
-            return {}
+            return b""
         if media_type != "application/x-www-form-urlencoded":
             raise GatewayError(PARAMETER_REFUSED, f"media type {media_type[:80]!r} is not a form's")
-        return _parameters(self.environ["wsgi.input"].read(int(length)))
+        body = self.environ["wsgi.input"].read(int(length))
+        return body if isinstance(body, bytes) else b""
 
 
 def _parameters(encoded: bytes) -> dict[str, str]:

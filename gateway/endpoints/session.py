@@ -9,6 +9,7 @@ from werkzeug import Response
 
 from gateway.authenticator import Authenticator
 from gateway.config import Settings
+from gateway.config_model import DEFAULT_PROVIDER
 from gateway.cookies import session_handles
 from gateway.endpoints.request import Request
 from gateway.errors import CROSS_SITE_REFUSED, GatewayError
@@ -29,7 +30,7 @@ class SessionEndpoints:
     authenticator: Authenticator
     responses: Responses
     store: SessionStore
-    provider: Provider
+    providers: Mapping[str, Provider]
     clock: Clock
 
     def userinfo(self, request: Request) -> Response:
@@ -64,12 +65,12 @@ class SessionEndpoints:
         return self.responses.text(200, "OK")
 
     def ready(self, _: Request) -> Response:
-        """Tell whether logins and sessions can be served: the store writes and reads, the provider is known."""
-        problems = {name: problem for name, problem in self._checks().items() if problem}
-        return self.responses.members(503 if problems else 200, {"ready": not problems, **problems})
-
-    def _checks(self) -> Mapping[str, str]:
-        return {"store": _code_of(self.store.check), "provider": _code_of(self.provider.check)}
+        """Tell whether logins and sessions can be served: the store writes and reads, a provider is known."""
+        store = _code_of(self.store.check)
+        asked = {_name(name): _code_of(provider.check) for name, provider in self.providers.items()}
+        ready = not store and not all(asked.values())  # One provider that fails must not close the door of the others.
+        problems = {name: problem for name, problem in {"store": store, **asked}.items() if problem}
+        return self.responses.members(200 if ready else 503, {"ready": ready, **problems})
 
     def _state(self, session: Session) -> dict[str, object]:
         now = int(self.clock())
@@ -79,6 +80,10 @@ class SessionEndpoints:
             "expires_in": session.remaining(now, self.settings.lifetimes),
             "logout_url": f"{self.settings.public_url}{self.settings.prefix}/sign_out",
         }
+
+
+def _name(provider: str) -> str:
+    return "provider" if provider == DEFAULT_PROVIDER else f"provider {provider}"
 
 
 def _code_of(check: Callable[[], None]) -> str:

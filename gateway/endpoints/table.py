@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from werkzeug import Response
 
 from gateway.config import Settings
 from gateway.endpoints.forward_auth import ForwardAuthEndpoint
+from gateway.endpoints.keys import KeysEndpoint
 from gateway.endpoints.login import LoginEndpoints
 from gateway.endpoints.logout import LogoutEndpoints
 from gateway.endpoints.request import Request
@@ -34,14 +36,16 @@ def endpoint_table(
     logout: LogoutEndpoints,
     session: SessionEndpoints,
     forward_auth: ForwardAuthEndpoint,
+    keys: KeysEndpoint,
 ) -> EndpointTable:
     """Lay out the endpoints by path."""
     prefix = settings.prefix
     return {
-        f"{prefix}/start": Endpoint(methods=("GET",), answer=login.start),
-        settings.callback_path: Endpoint(methods=("GET",), answer=login.callback),
+        f"{prefix}/start": Endpoint(methods=("GET", "POST"), answer=login.start),
+        **_callbacks(settings, login),
         f"{prefix}/sign_out": Endpoint(methods=("GET", "POST"), answer=logout.sign_out),
         settings.post_logout_path: Endpoint(methods=_READ, answer=logout.signed_out),
+        f"{prefix}/jwks.json": Endpoint(methods=_READ, answer=keys.jwks),
         f"{prefix}/auth": Endpoint(methods=_READ, answer=forward_auth.auth),
         f"{prefix}/userinfo": Endpoint(methods=_READ, answer=session.userinfo),
         f"{prefix}/session": Endpoint(methods=_READ, answer=session.session),
@@ -49,3 +53,15 @@ def endpoint_table(
         "/ping": Endpoint(methods=_READ, answer=session.ping),
         "/ready": Endpoint(methods=_READ, answer=session.ready),
     }
+
+
+def _callbacks(settings: Settings, login: LoginEndpoints) -> EndpointTable:
+    """Lay out the redirect URIs, one for each provider, which takes the way of answering that it was asked for."""
+    table = {}
+    for name, provider in settings.providers.items():
+        posted = (provider.client.response_mode or "").startswith("form_post")
+        path = provider.client.redirect_uri.removeprefix(settings.public_url)
+        # A GET is answered too: a browser that goes back, or a provider that does not do as it was asked.
+        methods = ("GET", "POST") if posted else ("GET",)
+        table[path] = Endpoint(methods=methods, answer=partial(login.callback, provider=name))
+    return table

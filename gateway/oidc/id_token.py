@@ -7,22 +7,27 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.errors import (
+    ID_TOKEN_ACR_MISMATCH,
     ID_TOKEN_AT_HASH_MISMATCH,
     ID_TOKEN_AUD_MISMATCH,
     ID_TOKEN_AUTH_TIME_INVALID,
     ID_TOKEN_AZP_MISMATCH,
+    ID_TOKEN_C_HASH_MISMATCH,
     ID_TOKEN_CLAIM_INVALID,
     ID_TOKEN_EXPIRED,
     ID_TOKEN_ISS_MISMATCH,
     ID_TOKEN_NONCE_MISMATCH,
     ID_TOKEN_NOT_YET_VALID,
+    ID_TOKEN_S_HASH_MISMATCH,
     ID_TOKEN_SUB_MISMATCH,
     ID_TOKEN_TOO_OLD,
     GatewayError,
 )
-from gateway.oidc.jose import SYMMETRIC_ALGORITHMS, KeySet, SignedToken, half_hash, verify, verify_symmetric
+from gateway.oidc.authorization_response import AuthorizationResponse
+from gateway.oidc.client import Client
+from gateway.oidc.jose import KeySet, SignedToken, half_hash, verify_with
 from gateway.oidc.messages import same_text
-from gateway.oidc.metadata import Client
+from gateway.oidc.transaction import Transaction
 
 MAX_AGE_OF_IAT = 24 * 3600
 """An ID token older than this is refused however long it says that it lives; seconds."""
@@ -48,7 +53,10 @@ class IDToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What the token must agree with: the issuer, ourselves, the time, and the access token that came with it."""
+    """What the token must agree with: the issuer, ourselves, the time, and the access token that came with it.
+
+    `access_token` is empty for an ID token that came without one.
+    """
 
     issuer: str
     client: Client
@@ -56,16 +64,38 @@ class Expected:
     access_token: str = field(repr=False)
 
 
-def check_id_token(token: SignedToken, keys: KeySet, expected: Expected, *, nonce: str, max_age: int | None) -> IDToken:
+def check_id_token(
+    token: SignedToken, keys: KeySet, expected: Expected, transaction: Transaction, *, earlier: IDToken | None = None
+) -> IDToken:
     """Check the ID token of a login; the numbers in the code are those of OIDC Core 3.1.3.7.
 
+    `earlier` is the one that came through the browser, with which it must agree (3.3.3.6).
     Raises `jwt_*` and `id_token_*`, a code for each check.
     """
     claims = _signed_claims(token, keys, expected)
     _check_common(token, claims, expected)
-    if not same_text(_text(claims, "nonce"), nonce):  # (11)
-        raise GatewayError(ID_TOKEN_NONCE_MISMATCH)
-    _check_auth_time(claims, expected, max_age)  # (13)
+    _check_login(claims, expected, transaction)
+    if earlier is not None and _subject(claims) != earlier.subject:
+        raise GatewayError(ID_TOKEN_SUB_MISMATCH, "not the user of the ID token that came through the browser")
+    return IDToken(subject=_subject(claims), claims=claims, raw=token.raw, checked=_CHECKED)
+
+
+def check_front_channel_id_token(
+    token: SignedToken, keys: KeySet, expected: Expected, response: AuthorizationResponse
+) -> IDToken:
+    """Check the ID token that came with a code through the browser (OIDC Core 3.3.2.10 to 3.3.2.12).
+
+    Its `c_hash` is required and binds the code; `s_hash` binds the state where it is there. Raises as
+    `check_id_token` does.
+    """
+    claims = _signed_claims(token, keys, expected)
+    _check_common(token, claims, expected)
+    _check_login(claims, expected, response.transaction)
+    if not same_text(_text(claims, "c_hash"), half_hash(response.code, token.algorithm)):
+        raise GatewayError(ID_TOKEN_C_HASH_MISMATCH)
+    state_hash = half_hash(response.transaction.state, token.algorithm)
+    if "s_hash" in claims and not same_text(_text(claims, "s_hash"), state_hash):
+        raise GatewayError(ID_TOKEN_S_HASH_MISMATCH)
     return IDToken(subject=_subject(claims), claims=claims, raw=token.raw, checked=_CHECKED)
 
 
@@ -88,9 +118,15 @@ def check_refreshed_id_token(
 
 
 def _signed_claims(token: SignedToken, keys: KeySet, expected: Expected) -> dict[str, object]:
-    if token.algorithm in SYMMETRIC_ALGORITHMS:  # (8)
-        return verify_symmetric(token, expected.client.client_secret)
-    return verify(token, keys)  # (6), (7)
+    return verify_with(token, keys, expected.client.client_secret)  # (6), (7), (8)
+
+
+def _check_login(claims: Mapping[str, object], expected: Expected, transaction: Transaction) -> None:
+    if not same_text(_text(claims, "nonce"), transaction.nonce):  # (11)
+        raise GatewayError(ID_TOKEN_NONCE_MISMATCH)
+    if transaction.acr_values and claims.get("acr") not in transaction.acr_values:  # (12)
+        raise GatewayError(ID_TOKEN_ACR_MISMATCH, f"acr {str(claims.get('acr'))[:80]!r}")
+    _check_auth_time(claims, expected, transaction.max_age)  # (13)
 
 
 def _check_common(token: SignedToken, claims: Mapping[str, object], expected: Expected) -> None:
@@ -99,7 +135,8 @@ def _check_common(token: SignedToken, claims: Mapping[str, object], expected: Ex
     _check_audience(claims, expected.client.client_id)  # (3), (4), (5)
     _check_times(claims, expected)  # (9), (10)
     _subject(claims)
-    _check_at_hash(claims, token.algorithm, expected.access_token)
+    if expected.access_token:
+        _check_at_hash(claims, token.algorithm, expected.access_token)
 
 
 def _check_audience(claims: Mapping[str, object], client_id: str) -> None:

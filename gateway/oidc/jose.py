@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,12 @@ ASYMMETRIC_ALGORITHMS = (
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519",
 )  # fmt: skip
 SYMMETRIC_ALGORITHMS = ("HS256", "HS384", "HS512")
+ENCRYPTION_ALGORITHMS = (
+    "RSA-OAEP", "RSA-OAEP-256", "ECDH-ES", "ECDH-ES+A128KW", "ECDH-ES+A192KW", "ECDH-ES+A256KW",
+)  # fmt: skip
+"""What something may be encrypted to a public key with; RSA1_5 is not among them (RFC 8725 3.2)."""
+
+_PUBLIC_KEY_ALGORITHMS = frozenset(ASYMMETRIC_ALGORITHMS + ENCRYPTION_ALGORITHMS)
 _KNOWN_ALGORITHMS = frozenset(ASYMMETRIC_ALGORITHMS + SYMMETRIC_ALGORITHMS)
 
 
@@ -60,16 +67,16 @@ class PublicKey:
     key: Key
 
     def serves(self, algorithm: str) -> bool:
-        """Tell whether this key may verify that algorithm: by type, curve and the key's own `alg` (RFC 8725 3.1)."""
-        if self.alg is not None and self.alg != algorithm:
+        """Tell whether this key is one for that algorithm: by type, curve and the key's own `alg` (RFC 8725 3.1)."""
+        if algorithm not in _PUBLIC_KEY_ALGORITHMS or self.alg not in (None, algorithm):
             return False
+        if algorithm.startswith("ECDH-ES"):
+            return isinstance(self.key, ECKey) and self.key.curve_name in _EC_CURVES.values()
         if algorithm.startswith(("RS", "PS")):
             return isinstance(self.key, RSAKey)
         if algorithm.startswith("ES"):
             return isinstance(self.key, ECKey) and self.key.curve_name == _EC_CURVES.get(algorithm)
-        if algorithm in ("EdDSA", "Ed25519"):
-            return isinstance(self.key, OKPKey) and self.key.curve_name == "Ed25519"
-        return False
+        return isinstance(self.key, OKPKey) and self.key.curve_name == "Ed25519"
 
 
 KeySet = Sequence[PublicKey]
@@ -91,6 +98,19 @@ def process_jwks(reply: Reply) -> KeySet:
     A key that is private, symmetric, for encryption, too small or of an unknown kind does not spoil the set
     (RFC 7517 5). Raises `ProviderUnavailable` for an outage, `provider_answer_invalid` for what is not a JWK set.
     """
+    return _read_keys(_jwks(reply), "sig")
+
+
+def process_encryption_jwks(reply: Reply) -> KeySet:
+    """Read the keys of a provider's JWK set that something may be encrypted to, those that say `use: enc` first.
+
+    As tolerant as `process_jwks`, and raises the same.
+    """
+    jwks = _jwks(reply)
+    return _read_keys(sorted(jwks, key=lambda jwk: not (isinstance(jwk, dict) and jwk.get("use") == "enc")), "enc")
+
+
+def _jwks(reply: Reply) -> list[object]:
     raise_if_unavailable(reply, "the JWKS endpoint")
     if reply.status != 200:
         raise GatewayError(PROVIDER_ANSWER_INVALID, f"the JWKS endpoint answered {reply.status}")
@@ -98,7 +118,11 @@ def process_jwks(reply: Reply) -> KeySet:
     keys = members.get("keys")
     if not isinstance(keys, list) or len(keys) > MAX_KEYS:
         raise GatewayError(PROVIDER_ANSWER_INVALID, f"`keys` is not a list of at most {MAX_KEYS}")
-    parsed = (_public_key(jwk) for jwk in keys)
+    return keys
+
+
+def _read_keys(jwks: Iterable[object], use: str) -> KeySet:
+    parsed = (_public_key(jwk, use) for jwk in jwks)
     return tuple(key for key in parsed if key is not None)
 
 
@@ -142,19 +166,49 @@ def verify(token: SignedToken, keys: KeySet) -> dict[str, object]:
     raise GatewayError(JWT_SIGNATURE_INVALID, f"kid {token.kid!r}, alg {token.algorithm}")
 
 
+def verify_with(token: SignedToken, keys: KeySet, secret: str) -> dict[str, object]:
+    """Check a token with the provider's keys, or with the client secret where its algorithm is a MAC."""
+    if token.algorithm in SYMMETRIC_ALGORITHMS:
+        return verify_symmetric(token, secret)
+    return verify(token, keys)
+
+
+def unverified_claims(token: SignedToken) -> dict[str, object]:
+    """Read the payload of a token whose signature has not been checked; nothing of it is proven."""
+    encoded = token.raw.split(".")[1]
+    try:
+        return _members(base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError) as error:
+        raise GatewayError(JWT_MALFORMED, "the payload is not base64url") from error
+
+
 def verify_symmetric(token: SignedToken, secret: str) -> dict[str, object]:
     """Check a MAC made with the client secret (OIDC Core 3.1.3.7 (8)); raises as `verify` does."""
-    size = int(token.algorithm.removeprefix("HS")) // 8
-    if len(secret.encode("utf-8")) < size:
-        raise GatewayError(JWT_ALG_REFUSED, f"the client secret is shorter than the {size} bytes of {token.algorithm}")
-    try:
-        key = OctKey.import_key(secret.encode("utf-8"))
-    except ValueError as error:  # The library refuses a public key as a secret.
-        raise GatewayError(JWT_ALG_REFUSED, "the client secret is not fit for a MAC") from error
-    payload = _payload_if_signed(token, key)
+    payload = _payload_if_signed(token, symmetric_key(secret, token.algorithm))
     if payload is None:
         raise GatewayError(JWT_SIGNATURE_INVALID, f"alg {token.algorithm}")
     return _members(payload)
+
+
+def sign_compact(header: Mapping[str, object], claims: Mapping[str, object], key: Key) -> str:
+    """Sign claims as a compact JWS with the algorithm that the header names (RFC 7515 7.1); the caller checked both."""
+    registry = _Registry(algorithms=[str(header["alg"])], strict_check_header=False)
+    payload = json.dumps(claims, separators=(",", ":"), allow_nan=False)
+    return jws.serialize_compact(dict(header), payload, key, registry=registry)
+
+
+def symmetric_key(secret: str, algorithm: str) -> Key:
+    """Make the key of a MAC from the client secret.
+
+    Raises `jwt_alg_refused` for a secret that is shorter than the hash (RFC 7518 3.2) or is a public key.
+    """
+    size = int(algorithm.removeprefix("HS")) // 8
+    if len(secret.encode("utf-8")) < size:
+        raise GatewayError(JWT_ALG_REFUSED, f"the client secret is shorter than the {size} bytes of {algorithm}")
+    try:
+        return OctKey.import_key(secret.encode("utf-8"))
+    except ValueError as error:  # The library refuses a public key as a secret.
+        raise GatewayError(JWT_ALG_REFUSED, "the client secret is not fit for a MAC") from error
 
 
 def half_hash(value: str, algorithm: str) -> str:
@@ -164,11 +218,16 @@ def half_hash(value: str, algorithm: str) -> str:
     return base64url(digest[: len(digest) // 2])
 
 
-def _public_key(jwk: object) -> PublicKey | None:
+_OPERATIONS = {"sig": ("verify",), "enc": ("encrypt", "wrapKey", "deriveKey", "deriveBits")}
+
+
+def _public_key(jwk: object, use: str) -> PublicKey | None:
     if not isinstance(jwk, dict) or jwk.get("kty") not in ("RSA", "EC", "OKP") or "d" in jwk:
         return None
-    operations = jwk.get("key_ops", ["verify"])
-    if jwk.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
+    operations = jwk.get("key_ops", _OPERATIONS[use])
+    if jwk.get("use", use) != use or not isinstance(operations, list | tuple):
+        return None
+    if not any(operation in operations for operation in _OPERATIONS[use]):
         return None
     kid, alg = jwk.get("kid"), jwk.get("alg")
     if not isinstance(kid, str | None) or not isinstance(alg, str | None) or _is_short(jwk.get("n")):
@@ -192,7 +251,11 @@ _KEY_MEMBERS = frozenset({"kty", "n", "e", "crv", "x", "y"})
 def _header(raw: str) -> dict[str, object]:
     if len(raw) > MAX_TOKEN_BYTES or raw.count(".") != 2:
         raise GatewayError(JWT_MALFORMED, "not a compact JWS")
-    encoded = raw.partition(".")[0]
+    return parse_header(raw.partition(".")[0])
+
+
+def parse_header(encoded: str) -> dict[str, object]:
+    """Read the first part of a compact JWS or JWE as a JSON object; raises `jwt_malformed`."""
     try:
         decoded = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
         return parse_json_object(decoded)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from gateway.oidc.metadata import Client
+from gateway.oidc.client import Client
 
 
 def end_session_url(endpoint: str, client: Client, *, id_token: str | None, state: str) -> str:

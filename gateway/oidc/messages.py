@@ -28,10 +28,14 @@ RETRY_AFTER_SECONDS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A request to the provider, not yet sent; headers and body hold secrets and stay out of its repr."""
+    """A request to the provider, not yet sent; headers and body hold secrets and stay out of its repr.
+
+    `mutual_tls` says that the client's certificate is presented on the connection (RFC 8705 2).
+    """
 
     method: str
     url: str
+    mutual_tls: bool = False
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
 
@@ -52,6 +56,17 @@ class Reply:
 
 Transport = Callable[[Call], Reply]
 """The one seam to the network: sends a call, or raises `ProviderUnavailable`."""
+
+Entropy = Callable[[int], bytes]
+"""A source of that many random bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """What a message is made of beyond its contents: seconds since the epoch, and a source of randomness."""
+
+    now: int
+    entropy: Entropy
 
 
 def form_call(url: str, parameters: Iterable[tuple[str, str]], headers: Mapping[str, str]) -> Call:

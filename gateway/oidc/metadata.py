@@ -1,10 +1,10 @@
-"""Who the provider is and who we are to it: `ProviderMetadata` (OIDC Discovery 1.0) and `Client` (RFC 7591)."""
+"""Who the provider is: `ProviderMetadata` (OIDC Discovery 1.0, RFC 8414), checked before it is used."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from gateway.errors import METADATA_INVALID, METADATA_ISSUER_MISMATCH, GatewayError
@@ -13,39 +13,45 @@ from gateway.oidc.messages import Call, Reply, json_call, json_object, raise_if_
 WELL_KNOWN = "/.well-known/openid-configuration"
 
 REQUIRED_ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
-OPTIONAL_ENDPOINTS = ("userinfo_endpoint", "revocation_endpoint", "end_session_endpoint")
+OPTIONAL_ENDPOINTS = (
+    "userinfo_endpoint", "revocation_endpoint", "end_session_endpoint", "pushed_authorization_request_endpoint",
+    "introspection_endpoint", "registration_endpoint",
+)  # fmt: skip
+ALIASED_ENDPOINTS = (
+    "token_endpoint", "userinfo_endpoint", "revocation_endpoint", "pushed_authorization_request_endpoint",
+    "introspection_endpoint",
+)  # fmt: skip
+"""What `mtls_endpoint_aliases` may name another place for (RFC 8705 5)."""
+
+MAX_LISTED = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderMetadata:
-    """What the provider says of itself, checked: every URL is https, or http on localhost."""
+    """What the provider says of itself, checked: every URL is https, or http on localhost.
+
+    `jwks_uri` is None only where the provider signs nothing. `token_endpoint_auth_methods` is None where it does not
+    say which it takes.
+    """
 
     issuer: str
     authorization_endpoint: str
     token_endpoint: str
-    jwks_uri: str
+    jwks_uri: str | None = None
     userinfo_endpoint: str | None = None
     revocation_endpoint: str | None = None
     end_session_endpoint: str | None = None
+    pushed_authorization_request_endpoint: str | None = None
+    introspection_endpoint: str | None = None
+    registration_endpoint: str | None = None
+    mtls_endpoint_aliases: Mapping[str, str] = field(default_factory=dict)
+    token_endpoint_auth_methods: tuple[str, ...] | None = None
     authorization_response_iss_parameter_supported: bool = False
+    require_pushed_authorization_requests: bool = False
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
-    """What the provider knows us as.
-
-    `id_token_algorithms` are the only ones that an ID token may be signed with; `leeway` is the clock skew that we
-    forgive, in seconds.
-    """
-
-    client_id: str
-    client_secret: str = field(default="", repr=False)
-    token_endpoint_auth_method: str = "client_secret_basic"
-    redirect_uri: str
-    post_logout_redirect_uri: str
-    scope: str = "openid"
-    id_token_algorithms: tuple[str, ...] = ("RS256",)
-    leeway: int = 60
+    def with_certificate(self) -> ProviderMetadata:
+        """Return the metadata for a client that presents a certificate: the aliases where there are any."""
+        return replace(self, **self.mtls_endpoint_aliases)  # type: ignore[arg-type]
 
 
 def discovery_call(issuer: str) -> Call:
@@ -53,11 +59,14 @@ def discovery_call(issuer: str) -> Call:
     return json_call(issuer.removesuffix("/") + WELL_KNOWN)
 
 
-def process_discovery(reply: Reply, issuer: str, overrides: Mapping[str, object]) -> ProviderMetadata:
+def process_discovery(
+    reply: Reply, issuer: str, overrides: Mapping[str, object], *, required: Sequence[str] = REQUIRED_ENDPOINTS
+) -> ProviderMetadata:
     """Check the provider's metadata and lay the endpoints that were configured by hand over them.
 
     Raises `ProviderUnavailable` for an outage, `metadata_invalid`, and `metadata_issuer_mismatch` unless `issuer` is
-    equal to the letter (4.3).
+    equal to the letter (4.3). A provider elsewhere cannot send us to services of this very machine; only the
+    configuration can.
     """
     raise_if_unavailable(reply, "the discovery endpoint")
     if reply.status != 200:
@@ -65,19 +74,29 @@ def process_discovery(reply: Reply, issuer: str, overrides: Mapping[str, object]
     members = json_object(reply)
     if members.get("issuer") != issuer:
         raise GatewayError(METADATA_ISSUER_MISMATCH, f"configured {issuer!r}, discovered {members.get('issuer')!r}")
-    return process_metadata({**members, **overrides}, issuer)
+    if not is_loopback(urlsplit(issuer).hostname or ""):
+        _check_elsewhere(members)
+    return process_metadata({**members, **overrides}, issuer, required=required)
 
 
-def process_metadata(members: Mapping[str, object], issuer: str) -> ProviderMetadata:
+def process_metadata(
+    members: Mapping[str, object], issuer: str, *, required: Sequence[str] = REQUIRED_ENDPOINTS
+) -> ProviderMetadata:
     """Check metadata of whatever source; raises `metadata_invalid` and `metadata_issuer_mismatch`."""
     if members.get("issuer", issuer) != issuer:
         raise GatewayError(METADATA_ISSUER_MISMATCH, f"configured {issuer!r}, by hand {members.get('issuer')!r}")
-    required = {name: _endpoint(members, name) for name in REQUIRED_ENDPOINTS}
-    optional = {name: _endpoint(members, name) for name in OPTIONAL_ENDPOINTS if members.get(name) is not None}
-    flag = members.get("authorization_response_iss_parameter_supported", False)
-    if not isinstance(flag, bool):
-        raise GatewayError(METADATA_INVALID, "authorization_response_iss_parameter_supported is not a boolean")
-    return ProviderMetadata(issuer=issuer, authorization_response_iss_parameter_supported=flag, **required, **optional)
+    given = [name for name in (*REQUIRED_ENDPOINTS, *OPTIONAL_ENDPOINTS) if members.get(name) is not None]
+    endpoints = {name: _endpoint(members, name) for name in dict.fromkeys((*required, *given))}
+    metadata = ProviderMetadata(
+        issuer=issuer,
+        authorization_endpoint=endpoints.pop("authorization_endpoint"),
+        token_endpoint=endpoints.pop("token_endpoint"),
+        mtls_endpoint_aliases=_aliases(members),
+        token_endpoint_auth_methods=_texts(members, "token_endpoint_auth_methods_supported"),
+        authorization_response_iss_parameter_supported=_flag(members, "authorization_response_iss_parameter_supported"),
+        require_pushed_authorization_requests=_flag(members, "require_pushed_authorization_requests"),
+    )
+    return replace(metadata, **endpoints)  # type: ignore[arg-type]
 
 
 def is_protected_url(url: str) -> bool:
@@ -87,7 +106,8 @@ def is_protected_url(url: str) -> bool:
         host, _ = parts.hostname, parts.port
     except ValueError:
         return False
-    if not host or "@" in parts.netloc or "#" in url or any(ord(c) <= 0x20 or ord(c) == 0x7F for c in url):
+    # A URL has no characters beyond printable ASCII (RFC 3986 2), and could not be sent on in `Location` with them.
+    if not host or "@" in parts.netloc or "#" in url or not url.isascii() or not url.isprintable() or " " in url:
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
 
@@ -102,8 +122,39 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _check_elsewhere(members: Mapping[str, object]) -> None:
+    aliases = members.get("mtls_endpoint_aliases")
+    for name, url in [*members.items(), *(aliases.items() if isinstance(aliases, dict) else ())]:
+        is_endpoint = name in (*REQUIRED_ENDPOINTS, *OPTIONAL_ENDPOINTS) and isinstance(url, str)
+        if is_endpoint and is_protected_url(url) and is_loopback(urlsplit(url).hostname or ""):
+            raise GatewayError(METADATA_INVALID, f"{name} is on this machine, though the issuer is not")
+
+
 def _endpoint(members: Mapping[str, object], name: str) -> str:
     url = members.get(name)
     if not isinstance(url, str) or not is_protected_url(url):
         raise GatewayError(METADATA_INVALID, f"{name} is not an https URL")
     return url
+
+
+def _flag(members: Mapping[str, object], name: str) -> bool:
+    flag = members.get(name, False)
+    if not isinstance(flag, bool):
+        raise GatewayError(METADATA_INVALID, f"{name} is not a boolean")
+    return flag
+
+
+def _texts(members: Mapping[str, object], name: str) -> tuple[str, ...] | None:
+    texts = members.get(name)
+    if texts is None:
+        return None
+    if not isinstance(texts, list) or len(texts) > MAX_LISTED or not all(isinstance(text, str) for text in texts):
+        raise GatewayError(METADATA_INVALID, f"{name} is not a list of texts")
+    return tuple(texts)
+
+
+def _aliases(members: Mapping[str, object]) -> dict[str, str]:
+    aliases = members.get("mtls_endpoint_aliases", {})
+    if not isinstance(aliases, dict):
+        raise GatewayError(METADATA_INVALID, "mtls_endpoint_aliases is not an object")
+    return {name: _endpoint(aliases, name) for name in ALIASED_ENDPOINTS if aliases.get(name) is not None}

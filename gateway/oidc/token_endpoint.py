@@ -1,4 +1,4 @@
-"""The token endpoint, revocation and userinfo: calls built, replies checked (RFC 6749 4.1.3, 5, 6; RFC 7009)."""
+"""The token endpoint and revocation: calls built, replies checked (RFC 6749 4.1.3, 5, 6; RFC 7009)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from gateway.errors import (
     TOKEN_GRANT_INVALID,
     TOKEN_REFUSED,
     TOKEN_TYPE_UNSUPPORTED,
-    USERINFO_INVALID,
-    USERINFO_SUB_MISMATCH,
     GatewayError,
     InvalidGrant,
     ProviderUnavailable,
 )
-from gateway.oidc.authorization import AuthorizationResponse
+from gateway.oidc.authorization_response import AuthorizationResponse
+from gateway.oidc.client import Client, SenderConstraint
 from gateway.oidc.client_auth import authenticated_call
-from gateway.oidc.messages import Call, Reply, json_object, raise_if_unavailable
-from gateway.oidc.metadata import Client, ProviderMetadata
+from gateway.oidc.messages import Call, Moment, Reply, json_object, raise_if_unavailable
+from gateway.oidc.metadata import ProviderMetadata
 
 MAX_EXPIRES_IN = 10 * 365 * 24 * 3600
 RETRY_AFTER_SECONDS = 30
@@ -28,65 +27,75 @@ RETRY_AFTER_SECONDS = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenSet:
-    """The tokens of one reply; `expires_at` is seconds since the epoch, None where the provider did not say."""
+    """The tokens of one reply; `expires_at` is seconds since the epoch, None where the provider did not say.
+
+    `scheme` is how the access token is presented, `Bearer` or `DPoP`.
+    """
 
     access_token: str = field(repr=False)
+    scheme: str = "Bearer"
     refresh_token: str | None = field(default=None, repr=False)
     id_token: str | None = field(default=None, repr=False)
     scope: str
     expires_at: int | None = None
 
 
-def code_grant(metadata: ProviderMetadata, client: Client, response: AuthorizationResponse) -> Call:
-    """Build the redemption of an authorization code (RFC 6749 4.1.3, RFC 7636 4.5)."""
+def code_grant(metadata: ProviderMetadata, client: Client, response: AuthorizationResponse, moment: Moment) -> Call:
+    """Build the redemption of an authorization code (RFC 6749 4.1.3, RFC 7636 4.5, RFC 8707 2.2)."""
+    parameters = [
+        ("grant_type", "authorization_code"),
+        ("code", response.code),
+        ("redirect_uri", client.redirect_uri),
+        ("code_verifier", response.transaction.code_verifier),
+        *(("resource", each) for each in client.resource),
+    ]
     return authenticated_call(
-        metadata.token_endpoint,
-        client,
-        {
-            "grant_type": "authorization_code",
-            "code": response.code,
-            "redirect_uri": client.redirect_uri,
-            "code_verifier": response.transaction.code_verifier,
-        },
+        metadata.token_endpoint, metadata=metadata, client=client, parameters=parameters, moment=moment
     )
 
 
-def refresh_grant(metadata: ProviderMetadata, client: Client, refresh_token: str) -> Call:
+def refresh_grant(metadata: ProviderMetadata, client: Client, refresh_token: str, moment: Moment) -> Call:
     """Build the use of a refresh token (RFC 6749 6)."""
+    parameters = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", refresh_token),
+        *(("resource", each) for each in client.resource),
+    ]
     return authenticated_call(
-        metadata.token_endpoint, client, {"grant_type": "refresh_token", "refresh_token": refresh_token}
+        metadata.token_endpoint, metadata=metadata, client=client, parameters=parameters, moment=moment
     )
 
 
-def revocation_call(url: str, client: Client, token: str, hint: str) -> Call:
+def revocation_call(
+    url: str, metadata: ProviderMetadata, client: Client, token: str, hint: str, moment: Moment
+) -> Call:
     """Build the revocation of a token (RFC 7009 2.1)."""
-    return authenticated_call(url, client, {"token": token, "token_type_hint": hint})
+    parameters = [("token", token), ("token_type_hint", hint)]
+    return authenticated_call(url, metadata=metadata, client=client, parameters=parameters, moment=moment)
 
 
-def userinfo_call(url: str, tokens: TokenSet) -> Call:
-    """Build the userinfo request, its token in the header alone (OIDC Core 5.3.1, RFC 6750 2.1)."""
-    headers = {"Authorization": f"Bearer {tokens.access_token}", "Accept": "application/json"}
-    return Call(method="GET", url=url, headers=headers)
-
-
-def process_token_reply(reply: Reply, *, requested_scope: str, now: int) -> TokenSet:
+def process_token_reply(reply: Reply, *, client: Client, requested_scope: str, now: int) -> TokenSet:
     """Check the token endpoint's reply (RFC 6749 5).
 
     Raises `InvalidGrant`, `ProviderUnavailable` for an outage or a refused client, `token_refused`,
-    `token_answer_invalid`, `token_type_unsupported`. A missing `scope` means the requested one (5.1).
+    `token_answer_invalid`, and `token_type_unsupported` for any but the type that we can present: where tokens are to
+    be bound to our key, a bearer token is refused (RFC 9449 5). A missing `scope` means the requested one (5.1).
     """
     raise_if_unavailable(reply, "the token endpoint")
     members = json_object(reply)
-    if reply.status != 200:
+    # Some providers of OAuth 2.0 say that all is well, and then that it is not.
+    if reply.status != 200 or members.get("error") or ("error" in members and "access_token" not in members):
         raise _token_error(members)
     access_token = _text(members, "access_token")
-    if not access_token or not access_token.isascii() or not access_token.isprintable() or " " in access_token:
+    if not access_token or not access_token.isascii() or " " in access_token:
         raise GatewayError(TOKEN_ANSWER_INVALID, "no usable access_token")
-    if (_text(members, "token_type") or "").lower() != "bearer":
-        raise GatewayError(TOKEN_TYPE_UNSUPPORTED, f"token_type {members.get('token_type')!r}")
+    scheme = "DPoP" if client.sender_constraint is SenderConstraint.DPOP else "Bearer"
+    if (_text(members, "token_type") or "").lower() != scheme.lower():
+        raise GatewayError(TOKEN_TYPE_UNSUPPORTED, f"token_type {members.get('token_type')!r}, not {scheme}")
     lifetime = _expires_in(members)
     return TokenSet(
         access_token=access_token,
+        scheme=scheme,
         refresh_token=_text(members, "refresh_token") or None,
         id_token=_text(members, "id_token"),
         scope=requested_scope if members.get("scope") is None else _text(members, "scope") or "",
@@ -94,22 +103,11 @@ def process_token_reply(reply: Reply, *, requested_scope: str, now: int) -> Toke
     )
 
 
-def process_userinfo(reply: Reply, subject: str) -> dict[str, object]:
-    """Check userinfo against the ID token's subject (OIDC Core 5.3.2); raises `userinfo_*`, discarding all of it."""
-    raise_if_unavailable(reply, "the userinfo endpoint")
-    if reply.status != 200:
-        raise GatewayError(USERINFO_INVALID, f"the userinfo endpoint answered {reply.status}")
-    members = json_object(reply)
-    if members.get("sub") != subject:
-        raise GatewayError(USERINFO_SUB_MISMATCH)
-    return members
-
-
 def _token_error(members: Mapping[str, object]) -> GatewayError:
     error = str(members.get("error"))[:80]
-    if error == "invalid_grant":
-        return InvalidGrant(TOKEN_GRANT_INVALID, "invalid_grant")
-    if error in ("invalid_client", "unauthorized_client"):
+    if error in _GRANT_ERRORS:
+        return InvalidGrant(TOKEN_GRANT_INVALID, error)
+    if error in _CLIENT_ERRORS:
         # The operator's mistake or a rotated secret: no user's session is at fault.
         return ProviderUnavailable(TOKEN_CLIENT_INVALID, error, retry_after=RETRY_AFTER_SECONDS)
     if error in _FINAL_ERRORS:
@@ -118,6 +116,9 @@ def _token_error(members: Mapping[str, object]) -> GatewayError:
     return ProviderUnavailable(TOKEN_REFUSED, f"error {error!r}", retry_after=RETRY_AFTER_SECONDS)
 
 
+# The words of RFC 6749 5.2, and then GitHub's own for the same.
+_GRANT_ERRORS = frozenset({"invalid_grant", "bad_verification_code", "bad_refresh_token"})
+_CLIENT_ERRORS = frozenset({"invalid_client", "unauthorized_client", "incorrect_client_credentials"})
 _FINAL_ERRORS = frozenset(
     {"invalid_request", "invalid_scope", "invalid_target", "unsupported_grant_type", "access_denied",
      "interaction_required", "login_required", "consent_required"}

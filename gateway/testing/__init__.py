@@ -1,7 +1,7 @@
 """What tests of a protected app need: an OpenID provider and a browser, both in process and without a network."""
 
 from gateway.testing.browser import Browser, NavigationFailed, Page
-from gateway.testing.faults import Faults, with_altered_signature, without_signature
+from gateway.testing.faults import Faults, refusing, refusing_login, with_altered_signature, without_signature
 from gateway.testing.parties import FakeClient, User
 from gateway.testing.provider import FakeProvider
 
@@ -13,6 +13,8 @@ __all__ = [
     "NavigationFailed",
     "Page",
     "User",
+    "refusing",
+    "refusing_login",
     "with_altered_signature",
     "without_signature",
 ]

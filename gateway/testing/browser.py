@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urldefrag, urlencode, urljoin
 from wsgiref.types import WSGIApplication
 
 from werkzeug.datastructures import Headers
 
-from gateway.testing.cookies import CookieJar, origin_of
+from gateway.testing.cookies import USER, CookieJar, Initiator, origin_of, site_of
 from gateway.testing.forms import read_forms
 from gateway.testing.wsgi import exchange
 
 MAX_REDIRECTS = 20
 
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
+_SAFE = ("GET", "HEAD")
 _FORM = "application/x-www-form-urlencoded"
 _DOCUMENT = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8", "Upgrade-Insecure-Requests": "1"}
 
@@ -52,6 +53,7 @@ class _Request:
     url: str
     headers: Mapping[str, str]
     body: bytes = b""
+    initiator: Initiator = USER
 
 
 class Browser:
@@ -60,6 +62,8 @@ class Browser:
     `apps` are WSGI apps by origin, `clock` gives seconds since the epoch for the expiry of cookies. A path is looked
     up at the page where the browser is, at first at the first of the apps. An exception of an app propagates to the
     test. `history` holds every answer, redirects too. It runs no scripts: `submit` sends a form that a script would.
+    `SameSite` is enforced: `navigate` is the user's own doing, `open_link`, `submit`, `fetch` and `frame` are that of
+    the current page, to the end of their redirects.
 
         browser = Browser({"https://app.example": app, "https://op.example": provider})
         page = browser.navigate("https://app.example/")
@@ -99,6 +103,21 @@ class Browser:
         """Go to a URL as if it were typed into the address bar (Fetch Metadata 2)."""
         return self.request("GET", url, headers={**_navigation("none"), **(headers or {})}, follow=follow)
 
+    def open_link(self, url: str, *, follow: bool = True) -> Page:
+        """Go to a URL by a link of the current page."""
+        target = urljoin(self.url, url)
+        initiator = Initiator(origin=origin_of(self.url))
+        headers = _navigation(self._site(target))
+        return self._run(_Request(method="GET", url=target, headers=headers, initiator=initiator), follow=follow)
+
+    def frame(self, url: str) -> Page:
+        """Load a URL into a frame of the current page; the browser is there afterwards."""
+        target = urljoin(self.url, url)
+        headers = {**_navigation(self._site(target)), "Sec-Fetch-Dest": "iframe"}
+        del headers["Sec-Fetch-User"]
+        initiator = Initiator(origin=origin_of(self.url), top_level=False)
+        return self._run(_Request(method="GET", url=target, headers=headers, initiator=initiator), follow=True)
+
     def fetch(
         self,
         url: str,
@@ -118,7 +137,10 @@ class Browser:
         }
         if method not in ("GET", "HEAD") or metadata["Sec-Fetch-Site"] == "cross-site":
             metadata["Origin"] = origin_of(self.url)
-        return self.request(method, target, headers={**metadata, **(headers or {})}, body=body, follow=follow)
+        initiator = Initiator(origin=origin_of(self.url), top_level=False, safe=method in _SAFE)
+        sent = {**metadata, **(headers or {})}
+        request = _Request(method=method, url=target, headers=sent, body=body, initiator=initiator)
+        return self._run(request, follow=follow)
 
     def submit(self, button: str | None = None, *, data: Mapping[str, str] | None = None, follow: bool = True) -> Page:
         """Send the first form of the current page that has a button of that value, or simply the first form.
@@ -147,6 +169,9 @@ class Browser:
         Raises `NavigationFailed` for an origin without an app and after 20 redirects.
         """
         request = _Request(method=method, url=urljoin(self.url, url), headers=headers or {}, body=body)
+        return self._run(request, follow=follow)
+
+    def _run(self, request: _Request, *, follow: bool) -> Page:
         for _ in range(MAX_REDIRECTS + 1):
             page = self._send(request)
             if not follow or page.status not in _REDIRECTS or "Location" not in page.headers:
@@ -157,28 +182,38 @@ class Browser:
     def _send_form(self, method: str, action: str, fields: Mapping[str, str], *, follow: bool) -> Page:
         target = urljoin(self.url, action)
         headers = _navigation(self._site(target))
+        initiator = Initiator(origin=origin_of(self.url), safe=method != "POST")
         if method != "POST":
-            return self.request(
-                "GET", f"{target.partition('?')[0]}?{urlencode(fields)}", headers=headers, follow=follow
-            )
-        return self.post(target, fields, headers={**headers, "Origin": origin_of(self.url)}, follow=follow)
+            url = f"{target.partition('?')[0]}?{urlencode(fields)}"
+            return self._run(_Request(method="GET", url=url, headers=headers, initiator=initiator), follow=follow)
+        headers = {**headers, "Content-Type": _FORM, "Origin": self._form_origin()}
+        body = urlencode(fields).encode("ascii")
+        request = _Request(method="POST", url=target, headers=headers, body=body, initiator=initiator)
+        return self._run(request, follow=follow)
+
+    def _form_origin(self) -> str:
+        # Fetch 3.2: a page that gives no referrer does not tell its origin either.
+        policy = self.history[-1].headers.get("Referrer-Policy", "")
+        return "null" if policy == "no-referrer" else origin_of(self.url)
 
     def _send(self, request: _Request) -> Page:
         app = self._apps.get(origin_of(request.url))
         if app is None:
             raise NavigationFailed(f"no app at {origin_of(request.url)}")
         target = urldefrag(request.url).url
-        cookies = self.cookies.header(target)
+        cookies = self.cookies.header(target, request.initiator)
         headers = {**({"Cookie": cookies} if cookies else {}), **request.headers}
         answer = exchange(app, method=request.method, url=target, headers=headers.items(), body=request.body)
         for header in answer.headers.getlist("Set-Cookie"):
-            self.cookies.receive(target, header)
+            self.cookies.receive(target, header, request.initiator)
         page = Page(url=request.url, status=answer.status, headers=answer.headers, body=answer.body)
         self.history.append(page)
         return page
 
     def _site(self, target: str) -> str:
-        return "same-origin" if origin_of(target) == origin_of(self.url) else "cross-site"
+        if origin_of(target) == origin_of(self.url):
+            return "same-origin"
+        return "same-site" if site_of(target) == site_of(self.url) else "cross-site"
 
 
 def _navigation(site: str) -> dict[str, str]:
@@ -190,10 +225,15 @@ def _redirected(request: _Request, page: Page) -> _Request:
     """Build the request that a redirect leads to (Fetch 4.4): another origin turns `Sec-Fetch-Site` to cross-site."""
     url = urljoin(request.url, page.headers["Location"])
     headers = {name: value for name, value in request.headers.items() if name != "Cookie"}
-    if origin_of(url) != origin_of(request.url) and headers.get("Sec-Fetch-Site") == "same-origin":
-        headers["Sec-Fetch-Site"] = "cross-site"
+    crosses = origin_of(url) != origin_of(request.url)
+    if crosses and headers.get("Sec-Fetch-Site") in ("same-origin", "same-site"):
+        headers["Sec-Fetch-Site"] = "same-site" if site_of(url) == site_of(request.url) else "cross-site"
+    if crosses and "Origin" in headers and request.initiator.origin not in (None, origin_of(request.url)):
+        headers["Origin"] = "null"
     if page.status in (307, 308) or (page.status in (301, 302) and request.method != "POST"):
-        return _Request(method=request.method, url=url, headers=headers, body=request.body)
+        return replace(request, url=url, headers=headers)
     body_headers = ("content-type", "content-length", "origin")
     kept = {name: value for name, value in headers.items() if name.lower() not in body_headers}
-    return _Request(method="HEAD" if request.method == "HEAD" else "GET", url=url, headers=kept)
+    method = "HEAD" if request.method == "HEAD" else "GET"
+    initiator = replace(request.initiator, safe=True)
+    return _Request(method=method, url=url, headers=kept, initiator=initiator)

@@ -1,4 +1,4 @@
-"""The cookies of one browser, kept and sent as RFC 6265 and its prefixes (RFC 6265bis 4.1.3) have it."""
+"""The cookies of one browser, kept and sent as RFC 6265bis has it, with its prefixes and `SameSite` (4.1.3, 5.2)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,27 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Initiator:
+    """What made a request: the page of an origin, or the user when that is None.
+
+    `top_level` tells whether the whole page changes, and not only a part of it; `safe` whether the method is GET or
+    HEAD. Chrome's two minutes of grace for a POST with a new cookie are not granted.
+    """
+
+    origin: str | None = None
+    top_level: bool = True
+    safe: bool = True
+
+    def is_cross_site(self, url: str) -> bool:
+        """Tell whether a request to a URL crosses sites (RFC 6265bis 5.2)."""
+        return self.origin is not None and site_of(self.origin) != site_of(url)
+
+
+USER = Initiator()
+"""The user at the address bar."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +42,12 @@ class Cookie:
     same_site: str
     expires_at: float | None
 
+    def may_cross(self, initiator: Initiator) -> bool:
+        """Tell whether `SameSite` lets the cookie go with a request across sites; without a value it is `Lax`."""
+        if self.same_site == "none":
+            return True
+        return self.same_site != "strict" and initiator.top_level and initiator.safe
+
     def goes_to(self, origin: str, path: str, now: float) -> bool:
         """Tell whether the cookie is sent with a request (RFC 6265 5.4); a Secure one was only ever kept for https."""
         if origin != self.origin or (self.expires_at is not None and self.expires_at <= now):
@@ -30,25 +57,29 @@ class Cookie:
 
 @dataclass(slots=True, kw_only=True)
 class CookieJar:
-    """The cookies of a browser, one set for each origin; `SameSite` is noted and not enforced."""
+    """The cookies of a browser, one set for each origin."""
 
     clock: Callable[[], float]
     _cookies: dict[tuple[str, str, str], Cookie] = field(default_factory=dict)
 
-    def receive(self, url: str, header: str) -> None:
+    def receive(self, url: str, header: str, initiator: Initiator = USER) -> None:
         """Take in a `Set-Cookie` header; one that a browser would refuse changes nothing."""
         cookie = parse_set_cookie(url, header, self.clock())
         if cookie is None:
             return
+        if initiator.is_cross_site(url) and not initiator.top_level and cookie.same_site != "none":
+            return  # RFC 6265bis 5.7 (19): a part of another site's page cannot even set it.
         key = (cookie.origin, cookie.name, cookie.path)
         self._cookies.pop(key, None)
         if cookie.expires_at is None or cookie.expires_at > self.clock():
             self._cookies[key] = cookie
 
-    def header(self, url: str) -> str:
+    def header(self, url: str, initiator: Initiator = USER) -> str:
         """Build the `Cookie` header for a URL, the longest path first; empty when there are none."""
         origin, path = origin_of(url), urlsplit(url).path or "/"
         sent = [cookie for cookie in self._cookies.values() if cookie.goes_to(origin, path, self.clock())]
+        if initiator.is_cross_site(url):
+            sent = [cookie for cookie in sent if cookie.may_cross(initiator)]
         return "; ".join(f"{cookie.name}={cookie.value}" for cookie in sorted(sent, key=lambda one: -len(one.path)))
 
     def of(self, origin: str) -> dict[str, str]:
@@ -83,6 +114,14 @@ def origin_of(url: str) -> str:
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
     default = {"https": 443, "http": 80}.get(parts.scheme)
     return f"{parts.scheme}://{host}" + ("" if parts.port in (None, default) else f":{parts.port}")
+
+
+def site_of(url: str) -> str:
+    """Return scheme and registrable domain of a URL, which is taken to be the last two labels of the host."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    is_address = ":" in host or host.replace(".", "").isdigit()
+    return f"{parts.scheme}://{host if is_address else '.'.join(host.split('.')[-2:])}"
 
 
 def parse_set_cookie(url: str, header: str, now: float) -> Cookie | None:

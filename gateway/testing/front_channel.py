@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from http import HTTPStatus
 from urllib.parse import urlencode
 
 from werkzeug.wrappers import Request, Response
 
+from gateway.testing.answers import answered, redirected
+from gateway.testing.assurance import acr_of_login, supported_acrs
+from gateway.testing.authorization_request import AuthorizationRequest
 from gateway.testing.grants import Grant, hostile_text
-from gateway.testing.pages import form_post_page, refusal_page, sign_in_page, signed_out_page
-from gateway.testing.parties import FakeClient, Refusal
+from gateway.testing.issuing import front_id_token
+from gateway.testing.pages import refusal_page, sign_in_page, signed_out_page
+from gateway.testing.parameters import single_values
+from gateway.testing.parties import Refusal
+from gateway.testing.pushed import received_request
+from gateway.testing.request_checks import asked_claims, authorization_details, check_request
 from gateway.testing.state import ProviderState, SignIn
 
 SESSION_COOKIE = "op_session"
-
-_PAGE_FIELDS = ("user", "cancel")
-_NONCE = re.compile(r"[A-Za-z0-9._~-]{1,43}")
-_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
-_MODE = re.compile(r"query|form_post")
-_SECONDS = re.compile(r"[0-9]{1,9}")
+INTERACTION_LIFETIME = 600
+"""Seconds that the sign-in page waits for an answer."""
 
 
 def authorize(state: ProviderState, request: Request) -> Response:
@@ -30,16 +31,30 @@ def authorize(state: ProviderState, request: Request) -> Response:
     (RFC 6749 4.1.2.1).
     """
     try:
-        parameters = {name: value for name, value in single_values(request).items() if name not in _PAGE_FIELDS}
-        client = _client_and_redirect_uri(state, parameters)
+        asked = received_request(state, single_values(request))
     except Refusal as refusal:
         return refusal_page(refusal.error, refusal.description)
+    state.note_request(asked.parameters)
     try:
-        _check_request(parameters)
-        return _answer(state, request, parameters, client)
+        check_request(state, asked)
+        return _answer(state, request, asked)
     except Refusal as refusal:
-        error = {"error": refusal.error, "error_description": refusal.description}
-        return _redirect_to_client(state, parameters, error)
+        return _refused(state, asked, refusal)
+
+
+def sign_in(state: ProviderState, request: Request) -> Response:
+    """Take the answer of the sign-in page."""
+    asked = state.interactions.take(request.args.get("ticket", ""), state.clock())
+    if asked is None:
+        return refusal_page("invalid_request", "this page is no longer waited for")
+    try:
+        if "cancel" in request.form:
+            raise Refusal("access_denied", "the user cancelled")
+        if request.form.get("user", "") not in state.users:
+            raise Refusal("access_denied", "there is no such user")
+        return _sign_in(state, asked, request.form["user"])
+    except Refusal as refusal:
+        return _refused(state, asked, refusal)
 
 
 def end_session(state: ProviderState, request: Request) -> Response:
@@ -55,68 +70,23 @@ def end_session(state: ProviderState, request: Request) -> Response:
     return response
 
 
-def single_values(request: Request) -> dict[str, str]:
-    """Read the parameters of query and form, each of which may occur once (RFC 6749 3.1)."""
-    pairs = [*request.args.items(multi=True), *request.form.items(multi=True)]
-    parameters = dict(pairs)
-    if len(parameters) != len(pairs):
-        raise Refusal("invalid_request", "a parameter occurs twice")
-    return parameters
+def _refused(state: ProviderState, asked: AuthorizationRequest, refusal: Refusal) -> Response:
+    return answered(state, asked, {"error": refusal.error, "error_description": refusal.description})
 
 
-def _client_and_redirect_uri(state: ProviderState, parameters: Mapping[str, str]) -> FakeClient:
-    client = state.client(parameters.get("client_id", ""))
-    if client is None:
-        raise Refusal("invalid_request", "client_id is missing or unknown")
-    if parameters.get("redirect_uri") not in client.redirect_uris:
-        raise Refusal("invalid_request", "redirect_uri is missing or not registered")
-    return client
-
-
-def _check_request(parameters: Mapping[str, str]) -> None:
-    prompts = parameters.get("prompt", "").split()
-    rules = (
-        ("request" not in parameters, "request_not_supported", "request is not supported"),
-        ("request_uri" not in parameters, "request_uri_not_supported", "request_uri is not supported"),
-        (parameters.get("response_type") == "code", "unsupported_response_type", "response_type is not code"),
-        (_has(parameters, "response_mode", _MODE, "query"), "invalid_request", "response_mode is unknown"),
-        ("openid" in parameters.get("scope", "").split(), "invalid_scope", "openid is not in scope"),
-        (_has(parameters, "nonce", _NONCE), "invalid_request", "nonce is missing, too long or not unreserved"),
-        (parameters.get("code_challenge_method") == "S256", "invalid_request", "code_challenge_method is not S256"),
-        (_has(parameters, "code_challenge", _CHALLENGE), "invalid_request", "code_challenge is not an S256 digest"),
-        (len(prompts) < 2 or "none" not in prompts, "invalid_request", "prompt has none and another value"),
-        (_has(parameters, "max_age", _SECONDS, "0"), "invalid_request", "max_age is not a number of seconds"),
-    )
-    for kept, error, description in rules:
-        if not kept:
-            raise Refusal(error, description)
-
-
-def _has(parameters: Mapping[str, str], name: str, pattern: re.Pattern[str], default: str = "") -> bool:
-    return pattern.fullmatch(parameters.get(name, default)) is not None
-
-
-def _answer(state: ProviderState, request: Request, parameters: Mapping[str, str], client: FakeClient) -> Response:
-    if "cancel" in request.form:
-        raise Refusal("access_denied", "the user cancelled")
-    chosen = _chosen_user(state, request)
+def _answer(state: ProviderState, request: Request, asked: AuthorizationRequest) -> Response:
+    parameters = asked.parameters
     automatic = _automatic_user(state, parameters)
     current = _current_sign_in(state, request, parameters)
-    if chosen is None and current is not None and automatic in (None, current.user):
-        return _redirect_with_code(state, parameters, current)
-    if chosen is not None or (automatic is not None and not _must_fail_silently(parameters)):
-        return _sign_in(state, parameters, chosen or automatic or "")
+    if current is not None and automatic in (None, current.user):
+        return _answer_with_code(state, asked, current)
+    if automatic is not None and not _must_fail_silently(parameters):
+        return _sign_in(state, asked, automatic)
     if parameters.get("prompt") == "none":
-        raise Refusal("login_required", "nobody is signed in, or not recently enough")
+        raise Refusal("login_required", "nobody is signed in, or not recently or not strongly enough")
     users = [user for name in state.users if (user := state.user(name)) is not None]
-    return sign_in_page(client.client_id, users, f"{state.base}/authorize?{urlencode(parameters)}")
-
-
-def _chosen_user(state: ProviderState, request: Request) -> str | None:
-    name = request.form.get("user")
-    if name is not None and name not in state.users:
-        raise Refusal("access_denied", "there is no such user")
-    return name
+    ticket = state.interactions.put(asked, state.clock() + INTERACTION_LIFETIME)
+    return sign_in_page(asked.client.client_id, users, f"{state.base}/sign_in?{urlencode({'ticket': ticket})}")
 
 
 def _automatic_user(state: ProviderState, parameters: Mapping[str, str]) -> str | None:
@@ -130,62 +100,49 @@ def _must_fail_silently(parameters: Mapping[str, str]) -> bool:
 
 
 def _current_sign_in(state: ProviderState, request: Request, parameters: Mapping[str, str]) -> SignIn | None:
-    sign_in = state.sign_in_of(request.cookies.get(SESSION_COOKIE, ""))
-    if sign_in is None or {"login", "select_account"} & set(parameters.get("prompt", "").split()):
+    current = state.sign_in_of(request.cookies.get(SESSION_COOKIE, ""))
+    if current is None or {"login", "select_account"} & set(parameters.get("prompt", "").split()):
         return None
-    if "max_age" in parameters and state.now - sign_in.auth_time >= int(parameters["max_age"]):
+    if "max_age" in parameters and state.now - current.auth_time >= int(parameters["max_age"]):
         return None
-    return sign_in
+    wanted = supported_acrs(state, parameters)
+    return current if not wanted or current.acr in wanted else None
 
 
-def _sign_in(state: ProviderState, parameters: Mapping[str, str], user: str) -> Response:
-    cookie, sign_in = state.begin_sign_in(user)
-    response = _redirect_with_code(state, parameters, sign_in)
+def _sign_in(state: ProviderState, asked: AuthorizationRequest, user: str) -> Response:
+    cookie, current = state.begin_sign_in(user, acr_of_login(state, asked.parameters))
+    response = _answer_with_code(state, asked, current)
     response.set_cookie(
         SESSION_COOKIE, cookie, path=_cookie_path(state), secure=_secure(state), httponly=True, samesite="Lax"
     )
     return response
 
 
-def _redirect_with_code(state: ProviderState, parameters: Mapping[str, str], sign_in: SignIn) -> Response:
-    user = state.user(sign_in.user)
+def _answer_with_code(state: ProviderState, asked: AuthorizationRequest, current: SignIn) -> Response:
+    user, parameters = state.user(current.user), asked.parameters
     if user is None:
         raise Refusal("access_denied", "the user is gone")
-    asked = parameters["scope"].split()
     grant = Grant(
         grant_id=hostile_text(),
-        client_id=parameters["client_id"],
+        client_id=asked.client.client_id,
         user=user.name,
         subject=user.subject,
-        scope=" ".join(scope for scope in asked if scope in state.scopes),
+        scope=" ".join(scope for scope in parameters["scope"].split() if scope in state.scopes),
         redirect_uri=parameters["redirect_uri"],
         nonce=parameters["nonce"],
         code_challenge=parameters["code_challenge"],
-        auth_time=sign_in.auth_time,
-        sid=sign_in.sid,
-        acr=next(iter(parameters.get("acr_values", "").split()), None),
+        auth_time=current.auth_time,
+        sid=current.sid,
+        acr=current.acr,
+        resources=tuple(parameters.get("resource", "").split()),
+        authorization_details=authorization_details(state, parameters.get("authorization_details")),
+        asked_claims=asked_claims(parameters.get("claims")),
+        dpop_jkt=parameters.get("dpop_jkt", ""),
     )
-    return _redirect_to_client(state, parameters, {"code": state.grants.new_code(grant, state.now)})
-
-
-def _redirect_to_client(state: ProviderState, parameters: Mapping[str, str], answer: Mapping[str, str]) -> Response:
-    """Send an authorization response, with the `iss` of RFC 9207, an error no less than a code (2)."""
-    members = dict(answer)
-    if "state" in parameters:
-        members["state"] = parameters["state"]
-    if state.response_iss:
-        members["iss"] = state.issuer
-    if state.faults.authorization_response is not None:
-        members = state.faults.authorization_response(members)
-    if parameters.get("response_mode") == "form_post":
-        return form_post_page(parameters["redirect_uri"], members)
-    return _redirect(parameters["redirect_uri"], members)
-
-
-def _redirect(uri: str, parameters: Mapping[str, str]) -> Response:
-    separator = "&" if "?" in uri else "?"
-    location = uri + (separator + urlencode(parameters) if parameters else "")
-    return Response(status=HTTPStatus.SEE_OTHER, headers={"Location": location, "Cache-Control": "no-store"})
+    members = {"code": state.grants.new_code(grant, state.now)}
+    if "id_token" in asked.response_type:
+        members["id_token"] = front_id_token(state, grant, members["code"], parameters.get("state"))
+    return answered(state, asked, members)
 
 
 def _hinted_grant(state: ProviderState, parameters: Mapping[str, str]) -> Grant:
@@ -207,7 +164,7 @@ def _after_logout(state: ProviderState, parameters: Mapping[str, str]) -> Respon
     members = {"state": parameters["state"]} if "state" in parameters else {}
     if state.faults.end_session is not None:
         members = state.faults.end_session(members)
-    return _redirect(parameters["post_logout_redirect_uri"], members)
+    return redirected(parameters["post_logout_redirect_uri"], members)
 
 
 def _cookie_path(state: ProviderState) -> str:

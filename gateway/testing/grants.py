@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import string
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -28,13 +29,28 @@ class Grant:
     auth_time: int
     sid: str
     acr: str | None = None
+    resources: tuple[str, ...] = ()
+    authorization_details: tuple[Mapping[str, object], ...] = ()
+    asked_claims: Mapping[str, object] = field(default_factory=dict)
+    dpop_jkt: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _AccessToken:
-    grant: Grant
+class AccessToken:
+    """What an access token stands for; `grant` is None when a client acts for itself, `cnf` binds it (RFC 7800 3)."""
+
+    client_id: str
     scope: str
+    issued_at: float
     expires_at: float
+    grant: Grant | None = None
+    audience: tuple[str, ...] = ()
+    cnf: Mapping[str, object] | None = None
+
+    @property
+    def grant_id(self) -> str:
+        """The id of the grant; empty without one."""
+        return "" if self.grant is None else self.grant.grant_id
 
 
 @dataclass(slots=True)
@@ -44,7 +60,7 @@ class Grants:
     _lock: Lock = field(default_factory=Lock)
     _codes: dict[str, tuple[Grant, float]] = field(default_factory=dict)
     _redeemed: dict[str, Grant] = field(default_factory=dict)
-    _access: dict[str, _AccessToken] = field(default_factory=dict)
+    _access: dict[str, AccessToken] = field(default_factory=dict)
     _refresh: dict[str, Grant] = field(default_factory=dict)
     _rotated: dict[str, Grant] = field(default_factory=dict)
     _revoked: set[str] = field(default_factory=set)
@@ -69,11 +85,11 @@ class Grants:
             self._redeemed[code] = grant
             return grant
 
-    def new_access_token(self, grant: Grant, scope: str, expires_at: float) -> str:
-        """Hand out an opaque access token."""
-        token = secrets.token_urlsafe(24)
+    def new_access_token(self, access: AccessToken, token: str = "") -> str:
+        """Hand out an access token, an opaque one unless its text is given."""
+        token = token or secrets.token_urlsafe(24)
         with self._lock:
-            self._access[token] = _AccessToken(grant=grant, scope=scope, expires_at=expires_at)
+            self._access[token] = access
         return token
 
     def new_refresh_token(self, grant: Grant) -> str:
@@ -102,16 +118,23 @@ class Grants:
             if grant is not None and grant.client_id == client_id:
                 self._ended.add(grant.grant_id)
             access = self._access.get(token)
-            if access is not None and access.grant.client_id == client_id:
+            if access is not None and access.client_id == client_id:
                 self._revoked.add(token)
 
-    def access(self, token: str, now: float) -> tuple[Grant, str] | None:
-        """Look up a live access token: its grant and its scope."""
+    def end_all_of(self, client_id: str) -> None:
+        """End every grant of a client, and its own tokens."""
+        with self._lock:
+            self._revoked.update(token for token, access in self._access.items() if access.client_id == client_id)
+            grants = (*self._refresh.values(), *(grant for grant, _ in self._codes.values()))
+            self._ended.update(grant.grant_id for grant in grants if grant.client_id == client_id)
+
+    def access(self, token: str, now: float) -> AccessToken | None:
+        """Look up a live access token."""
         with self._lock:
             access = self._access.get(token)
-            if access is None or token in self._revoked or access.grant.grant_id in self._ended:
+            if access is None or token in self._revoked or access.grant_id in self._ended:
                 return None
-            return None if access.expires_at <= now else (access.grant, access.scope)
+            return None if access.expires_at <= now else access
 
     def grant_of_refresh_token(self, token: str) -> Grant | None:
         """Look up the grant of a refresh token that can still be used, and leave the token as it is."""
@@ -123,7 +146,7 @@ class Grants:
         """Tell whose an access token is or was; None for one that was never issued."""
         with self._lock:
             access = self._access.get(access_token)
-            return None if access is None else access.grant.subject
+            return None if access is None or access.grant is None else access.grant.subject
 
     def remember_id_token(self, compact: str, grant: Grant) -> None:
         """Note an ID token that was issued, for a later `id_token_hint`."""

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
-from urllib.parse import unquote_plus
-
-from gateway.oidc.messages import same_text
 
 Members = dict[str, object]
 
@@ -27,15 +22,59 @@ CLAIMS_OF_SCOPE: Mapping[str, frozenset[str]] = {
 """The claims that one gets for a scope alone (OIDC Core 5.4); all others, groups for instance, are always given."""
 
 
+AuthMethod = Literal[
+    "client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt", "tls_client_auth",
+    "self_signed_tls_client_auth", "none",
+]  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FakeClient:
-    """A registered client; it has to prove itself by its one registered method (RFC 7591 2)."""
+    """A registered client; it has to prove itself by its one registered method (RFC 7591 2).
+
+    `jwks` is the client's public keys as a JWK set: those that it signs with, and with `use` enc those to encrypt
+    for. `client_secret_expires_at` is seconds since the epoch, 0 for never. `certificate_thumbprint` is the
+    `x5t#S256` of its TLS certificate. The other members are those of dynamic registration; an algorithm that is empty
+    means no such protection, for the ID token the provider's own algorithm.
+    """
 
     client_id: str
     client_secret: str = field(default="", repr=False)
+    client_secret_expires_at: int = 0
     redirect_uris: Sequence[str]
     post_logout_redirect_uris: Sequence[str] = ()
-    token_endpoint_auth_method: Literal["client_secret_basic", "client_secret_post", "none"] = "client_secret_basic"
+    token_endpoint_auth_method: AuthMethod = "client_secret_basic"
+    token_endpoint_auth_signing_alg: str = ""
+    jwks: Mapping[str, object] | None = None
+    certificate_thumbprint: str = ""
+    tls_client_certificate_bound_access_tokens: bool = False
+    dpop_bound_access_tokens: bool = False
+    require_pushed_authorization_requests: bool = False
+    require_signed_request_object: bool = False
+    request_object_signing_alg: str = ""
+    id_token_signed_response_alg: str = ""
+    id_token_encrypted_response_alg: str = ""
+    id_token_encrypted_response_enc: str = "A128CBC-HS256"
+    userinfo_signed_response_alg: str = ""
+    userinfo_encrypted_response_alg: str = ""
+    userinfo_encrypted_response_enc: str = "A128CBC-HS256"
+    authorization_signed_response_alg: str = ""
+    authorization_encrypted_response_alg: str = ""
+    authorization_encrypted_response_enc: str = "A128CBC-HS256"
+    introspection_signed_response_alg: str = ""
+    introspection_encrypted_response_alg: str = ""
+    introspection_encrypted_response_enc: str = "A128CBC-HS256"
+
+    @property
+    def algs(self) -> frozenset[str]:
+        """The algorithms that the provider signs with for this client in particular."""
+        registered = (
+            self.id_token_signed_response_alg,
+            self.userinfo_signed_response_alg,
+            self.authorization_signed_response_alg,
+            self.introspection_signed_response_alg,
+        )
+        return frozenset(filter(None, registered))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,47 +98,14 @@ class User:
 
 
 class Refusal(Exception):
-    """A request that the provider refuses with an `error` of the protocol (RFC 6749 5.2, RFC 6750 3.1)."""
+    """A request that the provider refuses with an `error` of the protocol (RFC 6749 5.2, RFC 6750 3.1).
 
-    def __init__(self, error: str, description: str, *, status: int = 400) -> None:
+    `challenge` is the scheme that a resource asks for, `Bearer` or `DPoP`; empty where it asks for none.
+    """
+
+    def __init__(self, error: str, description: str, *, status: int = 400, challenge: str = "") -> None:
         super().__init__(f"{error}: {description}")
         self.error = error
         self.description = description
         self.status = status
-
-
-def authenticated_client(
-    clients: Sequence[FakeClient], authorization: str | None, parameters: Mapping[str, str]
-) -> FakeClient:
-    """Find out which client calls, and hold it to its registered method.
-
-    Raises `Refusal` with `invalid_client`, or `invalid_request` for two methods at once (RFC 6749 2.3).
-    """
-    if authorization is not None and "client_secret" in parameters:
-        raise Refusal("invalid_request", "two ways of client authentication")
-    if authorization is not None:
-        method, (client_id, secret) = "client_secret_basic", _basic_credentials(authorization)
-    elif "client_secret" in parameters:
-        method, client_id, secret = "client_secret_post", parameters.get("client_id", ""), parameters["client_secret"]
-    else:
-        method, client_id, secret = "none", parameters.get("client_id", ""), ""
-    client = next((client for client in clients if client.client_id == client_id), None)
-    if client is None or parameters.get("client_id", client_id) != client_id:
-        raise Refusal("invalid_client", "unknown client, or two of them", status=401)
-    if client.token_endpoint_auth_method != method:
-        raise Refusal("invalid_client", f"{method} is not the registered method", status=401)
-    if method != "none" and not same_text(client.client_secret, secret):
-        raise Refusal("invalid_client", "wrong secret", status=401)
-    return client
-
-
-def _basic_credentials(authorization: str) -> tuple[str, str]:
-    # RFC 6749 2.3.1: both parts were form-urlencoded before they were joined, so a bare `+` here means a space.
-    scheme, _, encoded = authorization.partition(" ")
-    try:
-        client_id, colon, secret = base64.b64decode(encoded, validate=True).decode("ascii").partition(":")
-    except (binascii.Error, UnicodeDecodeError) as error:
-        raise Refusal("invalid_client", "unreadable credentials", status=401) from error
-    if scheme.lower() != "basic" or not colon:
-        raise Refusal("invalid_client", "not Basic credentials", status=401)
-    return unquote_plus(client_id), unquote_plus(secret)
+        self.challenge = challenge

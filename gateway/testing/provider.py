@@ -12,10 +12,18 @@ from werkzeug.wrappers import Request, Response
 from gateway.errors import PROVIDER_UNREACHABLE, ProviderUnavailable
 from gateway.oidc.messages import RETRY_AFTER_SECONDS, Call, Reply
 from gateway.oidc.metadata import WELL_KNOWN
-from gateway.testing.back_channel import discovery, jwks, refusal_response, revoke, token, userinfo
-from gateway.testing.front_channel import authorize, end_session
+from gateway.testing.back_channel import jwks, refusal_response, revoke
+from gateway.testing.client_auth import CERTIFICATE_KEY, presented_certificate
+from gateway.testing.dpop import with_nonce
+from gateway.testing.front_channel import authorize, end_session, sign_in
+from gateway.testing.introspection import introspect
+from gateway.testing.metadata import ALIASED, MTLS, discovery
 from gateway.testing.parties import Refusal
+from gateway.testing.pushed import push
+from gateway.testing.registration import manage, register
 from gateway.testing.state import ProviderState
+from gateway.testing.token_endpoint import token
+from gateway.testing.userinfo import userinfo
 from gateway.testing.wsgi import exchange
 
 Endpoint = Callable[[ProviderState, Request], Response]
@@ -58,7 +66,14 @@ class FakeProvider(ProviderState):
             raise ProviderUnavailable(PROVIDER_UNREACHABLE, "the provider is down", retry_after=RETRY_AFTER_SECONDS)
         if _origin(call.url) != _origin(self.issuer):
             raise ProviderUnavailable(PROVIDER_UNREACHABLE, f"nothing answers at {_origin(call.url)}")
-        answer = exchange(self, method=call.method, url=call.url, headers=call.headers.items(), body=call.body)
+        answer = exchange(
+            self,
+            method=call.method,
+            url=call.url,
+            headers=call.headers.items(),
+            body=call.body,
+            connection={CERTIFICATE_KEY: self.presented_certificate} if call.mutual_tls else None,
+        )
         return Reply(
             status=answer.status,
             headers={name.lower(): value for name, value in answer.headers.items()},
@@ -94,9 +109,11 @@ class FakeProvider(ProviderState):
         if faults.before is not None:
             faults.before(name)
         try:
+            self._check_certificate(request)
             response = endpoint(self, request)
         except Refusal as refusal:
             response = refusal_response(refusal)
+        response = with_nonce(self, name, request, response)
         return response if faults.response is None else faults.response(name, response)
 
     def _routes(self) -> Mapping[str, tuple[str, tuple[str, ...], Endpoint]]:
@@ -104,12 +121,25 @@ class FakeProvider(ProviderState):
             WELL_KNOWN: ("discovery", ("GET",), discovery),
             self.jwks_path: ("jwks", ("GET",), jwks),
             "/authorize": ("authorize", ("GET", "POST"), authorize),
+            "/sign_in": ("sign_in", ("POST",), sign_in),
+            "/par": ("par", ("POST",), push),
             "/token": ("token", ("POST",), token),
             "/userinfo": ("userinfo", ("GET", "POST"), userinfo),
+            "/introspect": ("introspect", ("POST",), introspect),
+            "/register": ("register", ("POST",), register),
+            "/registration": ("registration", ("GET", "PUT", "DELETE"), manage),
             "/revoke": ("revoke", ("POST",), revoke),
             "/end_session": ("end_session", ("GET", "POST"), end_session),
         }
-        return {self.base_path + path: route for path, route in routes.items()}
+        aliases = {MTLS + path: routes[path] for path in ALIASED.values() if self.mtls_aliases}
+        return {self.base_path + path: route for path, route in {**routes, **aliases}.items()}
+
+    def _check_certificate(self, request: Request) -> None:
+        path = (request.root_path.rstrip("/") + request.path).removeprefix(self.base_path)
+        if not self.mtls_aliases or path.removeprefix(MTLS) not in ALIASED.values():
+            return
+        if path.startswith(MTLS) != bool(presented_certificate(request)):
+            raise Refusal("invalid_request", "a certificate at the plain address, or none at its alias (RFC 8705 5)")
 
 
 def _origin(url: str) -> tuple[str, str | None, int]:

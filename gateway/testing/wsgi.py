@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -24,10 +24,20 @@ class Exchange:
 
 
 def exchange(
-    app: WSGIApplication, *, method: str, url: str, headers: Iterable[tuple[str, str]] = (), body: bytes = b""
+    app: WSGIApplication,
+    *,
+    method: str,
+    url: str,
+    headers: Iterable[tuple[str, str]] = (),
+    body: bytes = b"",
+    connection: Mapping[str, str] | None = None,
 ) -> Exchange:
-    """Send one request to an app and close what it returns; an exception of the app propagates."""
-    chunks, status, answered = run_wsgi_app(app, environ_for(method, url, headers, body), buffered=True)
+    """Send one request to an app and close what it returns; an exception of the app propagates.
+
+    `connection` is what the server knows of the connection, as further keys of the environ.
+    """
+    environ = {**environ_for(method, url, headers, body), **(connection or {})}
+    chunks, status, answered = run_wsgi_app(app, environ, buffered=True)
     return Exchange(status=int(status.split(" ", 1)[0]), headers=answered, body=b"".join(chunks))
 
 

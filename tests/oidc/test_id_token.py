@@ -1,4 +1,4 @@
-"""The ID token (OIDC Core 3.1.3.7, 12.2): an honest one, and a refusal for each thing that can be wrong with it."""
+"""The ID token (OIDC Core 3.1.3.7, 3.3, 12.2): an honest one, and a refusal for each thing that can be wrong."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,27 +7,29 @@ from typing import Final
 import pytest
 
 from gateway.errors import GatewayError
+from gateway.oidc.authorization_response import AuthorizationResponse, check_authorization_response, read_response
+from gateway.oidc.client import Client, Protection
 from gateway.oidc.id_token import (
     MAX_AGE_OF_IAT,
     MAX_SUBJECT_LENGTH,
     Expected,
     IDToken,
+    check_front_channel_id_token,
     check_id_token,
     check_refreshed_id_token,
 )
 from gateway.oidc.jose import KeySet, half_hash, parse_signed
-from gateway.oidc.metadata import Client
+from gateway.oidc.protected import open_signed
+from oidc.encryption import encrypted
 from oidc.keys import SigningKey, ec_key, ed_key, encode, key_set, public_jwk, rsa_key, signed_claims, tampered
+from oidc.parties import LEEWAY, METADATA, NOW, SECRET, TRANSACTION, decryption_key
 
-NOW: Final = 1_800_000_000
-LEEWAY: Final = 60
-SECRET: Final = "a client secret with punctuation %&+:/; and more than 64 bytes of it"
 CLIENT: Final = Client(
     client_id="c1",
     client_secret=SECRET,
     redirect_uri="https://app.example/cb",
     post_logout_redirect_uri="https://app.example/",
-    id_token_algorithms=("ES256",),
+    id_token=Protection(algorithms=("ES256",)),
     leeway=LEEWAY,
 )
 EXPECTED: Final = Expected(issuer="https://op.example", client=CLIENT, now=NOW, access_token="at")
@@ -71,24 +73,34 @@ def token_of(
     return signed_claims({"alg": algorithm, "kid": "k1"}, claims, key_for(algorithm, owner))
 
 
-def check(raw: str, *, max_age: int | None = None, expected: Expected = EXPECTED) -> IDToken:
-    token = parse_signed(raw, expected.client.id_token_algorithms)
-    return check_id_token(token, provider_keys(), expected, nonce="no", max_age=max_age)
+def check(
+    raw: str,
+    *,
+    max_age: int | None = None,
+    expected: Expected = EXPECTED,
+    acr_values: tuple[str, ...] = (),
+    earlier: IDToken | None = None,
+) -> IDToken:
+    token = open_signed(raw, expected.client.id_token, expected.client)
+    transaction = replace(TRANSACTION, max_age=max_age, acr_values=acr_values)
+    return check_id_token(token, provider_keys(), expected, transaction, earlier=earlier)
 
 
-def check_code(raw: str, *, max_age: int | None = None, expected: Expected = EXPECTED) -> str:
+def check_code(
+    raw: str, *, max_age: int | None = None, expected: Expected = EXPECTED, acr_values: tuple[str, ...] = ()
+) -> str:
     with pytest.raises(GatewayError) as error:
-        check(raw, max_age=max_age, expected=expected)
+        check(raw, max_age=max_age, expected=expected, acr_values=acr_values)
     return error.value.code
 
 
 def refresh(raw: str, login: Mapping[str, object] = LOGIN) -> IDToken:
-    token = parse_signed(raw, CLIENT.id_token_algorithms)
+    token = parse_signed(raw, CLIENT.id_token.algorithms)
     return check_refreshed_id_token(token, provider_keys(), EXPECTED, login=login)
 
 
 def pinned(*algorithms: str) -> Expected:
-    return replace(EXPECTED, client=replace(CLIENT, id_token_algorithms=algorithms))
+    return replace(EXPECTED, client=replace(CLIENT, id_token=Protection(algorithms=algorithms)))
 
 
 def test_b1_an_honest_id_token() -> None:
@@ -120,7 +132,8 @@ def test_b9_an_id_token_without_a_signature() -> None:
 
 def test_a_public_client_takes_no_mac() -> None:
     """An empty secret is known to everybody."""
-    public = replace(EXPECTED, client=replace(CLIENT, client_secret="", id_token_algorithms=("HS256", "ES256")))
+    protection = Protection(algorithms=("HS256", "ES256"))
+    public = replace(EXPECTED, client=replace(CLIENT, client_secret="", id_token=protection))
     raw = signed_claims({"alg": "HS256"}, HONEST, b"")
     assert check(token_of({}), expected=public).subject == "u1"
     assert check_code(raw, expected=public) == "jwt_alg_refused"
@@ -341,3 +354,202 @@ def test_only_the_checks_make_an_id_token() -> None:
 
 def test_the_access_token_stays_out_of_the_repr() -> None:
     assert "s3cret" not in repr(replace(EXPECTED, access_token="s3cret"))
+
+
+@pytest.mark.parametrize(
+    ("acr", "acr_values"),
+    [
+        pytest.param("gold", ("gold",), id="the one that was asked for"),
+        pytest.param("silver", ("gold", "silver"), id="one of those that were asked for"),
+        pytest.param("0", (), id="none was asked for"),
+        pytest.param(MISSING, (), id="neither"),
+        pytest.param(["gold"], (), id="H5 a list that nobody asked for"),
+    ],
+)
+def test_acr(acr: object, acr_values: tuple[str, ...]) -> None:
+    """OIDC Core 3.1.3.7 (12), RFC 9470 5."""
+    assert check(token_of({"acr": acr}), acr_values=acr_values).subject == "u1"
+
+
+@pytest.mark.parametrize(
+    "acr",
+    [
+        pytest.param(MISSING, id="missing"),
+        pytest.param(None, id="null"),
+        pytest.param("", id="empty"),
+        pytest.param("bronze", id="another"),
+        pytest.param("GOLD", id="another case"),
+        pytest.param("gold silver", id="both in one text"),
+        pytest.param(["gold"], id="in a list"),
+        pytest.param({"gold": True}, id="an object"),
+        pytest.param(True, id="a boolean"),
+        pytest.param("x" * 1000, id="a long one"),
+    ],
+)
+def test_acr_that_does_not_suffice(acr: object) -> None:
+    assert check(token_of({"acr": "gold"}), acr_values=("gold", "silver")).subject == "u1"
+    assert check_code(token_of({"acr": acr}), acr_values=("gold", "silver")) == "id_token_acr_mismatch"
+
+
+CODE: Final = "a code"
+FRONT: Final[Mapping[str, object]] = {**HONEST, "c_hash": half_hash(CODE, "ES256")}
+FRONT_EXPECTED: Final = replace(EXPECTED, access_token="")
+
+
+def response_of(code: str = CODE, raw: str = "a.b.c") -> AuthorizationResponse:
+    hybrid = replace(CLIENT, response_type="code id_token", response_mode="form_post")
+    received = read_response({"state": "st", "code": code, "id_token": raw}, hybrid, posted=True)
+    return check_authorization_response(received, TRANSACTION, metadata=METADATA, client=hybrid, keys=(), now=NOW)
+
+
+def check_front(
+    raw: str, *, response: AuthorizationResponse | None = None, expected: Expected = FRONT_EXPECTED
+) -> IDToken:
+    token = open_signed(raw, expected.client.id_token, expected.client)
+    return check_front_channel_id_token(token, provider_keys(), expected, response or response_of())
+
+
+def front_code(raw: str, *, response: AuthorizationResponse | None = None, expected: Expected = FRONT_EXPECTED) -> str:
+    with pytest.raises(GatewayError) as error:
+        check_front(raw, response=response, expected=expected)
+    return error.value.code
+
+
+def test_an_honest_id_token_through_the_browser() -> None:
+    """OIDC Core 3.3.2.10 to 3.3.2.12."""
+    id_token = check_front(token_of({}, FRONT))
+    assert (id_token.subject, id_token.claims) == ("u1", FRONT)
+
+
+@pytest.mark.parametrize(("changes", "code"), [case for case in COMMON if "at_hash" not in str(case.values[0])])
+def test_an_id_token_through_the_browser_is_held_to_the_same_checks(changes: dict[str, object], code: str) -> None:
+    """CONFORMANCE 1.6: all faults of the basic plan move here."""
+    assert check_front(token_of({}, FRONT)).subject == "u1"
+    assert front_code(token_of(changes, FRONT)) == code
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        pytest.param({"nonce": "no1"}, "id_token_nonce_mismatch", id="B12 another nonce"),
+        pytest.param({"nonce": MISSING}, "id_token_claim_invalid", id="nonce-unless-code-flow missing"),
+        pytest.param({"nonce": ["no"]}, "id_token_claim_invalid", id="nonce in a list"),
+        pytest.param({"c_hash": MISSING}, "id_token_claim_invalid", id="missing-chash"),
+        pytest.param({"c_hash": None}, "id_token_claim_invalid", id="missing-chash null"),
+        pytest.param({"c_hash": [half_hash(CODE, "ES256")]}, "id_token_claim_invalid", id="invalid-chash in a list"),
+        pytest.param({"c_hash": ""}, "id_token_c_hash_mismatch", id="invalid-chash empty"),
+        pytest.param({"c_hash": half_hash("b", "ES256")}, "id_token_c_hash_mismatch", id="invalid-chash another code"),
+        pytest.param({"c_hash": half_hash(CODE, "ES384")}, "id_token_c_hash_mismatch", id="invalid-chash another hash"),
+        pytest.param({"c_hash": CODE}, "id_token_c_hash_mismatch", id="invalid-chash the code itself"),
+        pytest.param({"c_hash": half_hash(CODE, "ES256") + "=="}, "id_token_c_hash_mismatch", id="c_hash with padding"),
+        pytest.param({"c_hash": "\u00e9"}, "id_token_c_hash_mismatch", id="c_hash is not ASCII"),
+        pytest.param({"s_hash": half_hash("st1", "ES256")}, "id_token_s_hash_mismatch", id="invalid-shash"),
+        pytest.param({"s_hash": half_hash("st", "ES512")}, "id_token_s_hash_mismatch", id="invalid-shash another hash"),
+        pytest.param({"s_hash": ""}, "id_token_s_hash_mismatch", id="invalid-shash empty"),
+        pytest.param({"s_hash": None}, "id_token_claim_invalid", id="invalid-shash null"),
+        pytest.param({"s_hash": [half_hash("st", "ES256")]}, "id_token_claim_invalid", id="invalid-shash in a list"),
+    ],
+)
+def test_what_binds_an_id_token_to_its_response(changes: dict[str, object], code: str) -> None:
+    """OIDC Core 3.3.2.11, FAPI 1.0 5.2.2.1."""
+    assert check_front(token_of({}, FRONT)).subject == "u1"
+    assert front_code(token_of(changes, FRONT)) == code
+
+
+@pytest.mark.parametrize("changes", [{}, {"s_hash": half_hash("st", "ES256")}], ids=["no s_hash", "s_hash"])
+def test_s_hash_is_checked_where_it_is_there(changes: dict[str, object]) -> None:
+    assert check_front(token_of(changes, FRONT)).subject == "u1"
+
+
+def test_invalid_chash_a_code_of_another_response() -> None:
+    """RFC 9700 4.5: a stolen code beside an honest ID token."""
+    assert front_code(token_of({}, FRONT), response=response_of("another code")) == "id_token_c_hash_mismatch"
+
+
+@pytest.mark.parametrize(("algorithm", "hash_of"), [("RS256", "RS256"), ("ES384", "RS384"), ("EdDSA", "RS512")])
+def test_c_hash_follows_the_algorithm(algorithm: str, hash_of: str) -> None:
+    expected = replace(pinned(algorithm), access_token="")
+    right = token_of({"c_hash": half_hash(CODE, hash_of)}, FRONT, algorithm)
+    assert check_front(right, expected=expected).subject == "u1"
+    wrong = token_of({"c_hash": half_hash("b", hash_of)}, FRONT, algorithm)
+    assert front_code(wrong, expected=expected) == "id_token_c_hash_mismatch"
+
+
+def test_the_demands_of_the_transaction_count_in_the_browser_too() -> None:
+    transaction = replace(TRANSACTION, acr_values=("gold",), max_age=60)
+    response = replace(response_of(), transaction=transaction)
+    good = {"acr": "gold", "auth_time": NOW}
+    assert check_front(token_of(good, FRONT), response=response).subject == "u1"
+    assert front_code(token_of({**good, "acr": "tin"}, FRONT), response=response) == "id_token_acr_mismatch"
+    stale = token_of({**good, "auth_time": NOW - 1000}, FRONT)
+    assert front_code(stale, response=response) == "id_token_auth_time_invalid"
+
+
+@pytest.mark.parametrize("raw", [tampered(token_of({}, FRONT)), token_of({}, FRONT, owner="attacker")])
+def test_an_id_token_through_the_browser_that_the_provider_did_not_sign(raw: str) -> None:
+    assert front_code(raw) == "jwt_signature_invalid"
+
+
+def test_both_id_tokens_are_about_one_user() -> None:
+    """OIDC Core 3.3.3.6."""
+    earlier = check_front(token_of({}, FRONT))
+    assert check(token_of({}), earlier=earlier).subject == "u1"
+    for sub in ("u2", "U1"):
+        with pytest.raises(GatewayError) as error:
+            check(token_of({"sub": sub}), earlier=earlier)
+        assert error.value.code == "id_token_sub_mismatch"
+
+
+def test_the_second_id_token_needs_its_own_nonce() -> None:
+    """RFC 9700 4.5.3.2: the one from the token endpoint counts, whatever came before."""
+    earlier = check_front(token_of({}, FRONT))
+    with pytest.raises(GatewayError) as error:
+        check(token_of({"nonce": MISSING}), earlier=earlier)
+    assert error.value.code == "id_token_claim_invalid"
+
+
+ENCRYPTED: Final = replace(
+    EXPECTED,
+    client=replace(
+        CLIENT,
+        id_token=Protection(algorithms=("ES256",), encryption=("RSA-OAEP", "A256GCM")),
+        decryption_keys=(decryption_key("RSA-OAEP"),),
+    ),
+)
+
+
+def encrypted_to(owner: str, text: str, algorithm: str = "RSA-OAEP", encoding: str = "A256GCM") -> str:
+    return encrypted(text.encode(), algorithm, encoding, rsa_key(owner).public_key()).compact()
+
+
+def test_encrypted_idtoken() -> None:
+    """FAPI1-Adv encrypted-idtoken, OIDC Core 10.2: opened, then checked like any other; what is kept is the JWS."""
+    raw = token_of({})
+    id_token = check(encrypted_to("us", raw), expected=ENCRYPTED)
+    assert (id_token.subject, id_token.raw) == ("u1", raw)
+    assert check_code(encrypted_to("us", token_of({"aud": "c2"})), expected=ENCRYPTED) == "id_token_aud_mismatch"
+
+
+@pytest.mark.parametrize(
+    ("raw", "code"),
+    [
+        pytest.param(token_of({}), "jwe_not_encrypted", id="3.1.3.7 (1) not encrypted though agreed"),
+        pytest.param(encrypted_to("us", token_of({}), "RSA1_5"), "jwe_alg_refused", id="encrypted-idtoken-usingrsa15"),
+        pytest.param(encrypted_to("us", token_of({}), "RSA-OAEP-256"), "jwe_alg_refused", id="another alg"),
+        pytest.param(encrypted_to("us", token_of({}), encoding="A128GCM"), "jwe_alg_refused", id="another enc"),
+        pytest.param(encrypted_to("op", token_of({})), "jwe_decryption_failed", id="for somebody else"),
+        pytest.param(encrypted_to("us", tampered(token_of({}))), "jwt_signature_invalid", id="B10 altered inside"),
+        pytest.param(encrypted_to("us", "{}"), "jwt_malformed", id="nothing signed inside"),
+        pytest.param(
+            encrypted_to("us", token_of({}, algorithm="RS256")), "jwt_alg_refused", id="A8 not pinned, inside"
+        ),
+    ],
+)
+def test_encrypted_id_tokens_that_are_refused(raw: str, code: str) -> None:
+    """That only the provider could have encrypted it proves nothing: the key is public."""
+    assert check(encrypted_to("us", token_of({})), expected=ENCRYPTED).subject == "u1"
+    assert check_code(raw, expected=ENCRYPTED) == code
+
+
+def test_an_encrypted_id_token_that_was_not_agreed() -> None:
+    assert check_code(encrypted_to("us", token_of({}))) == "jwt_malformed"

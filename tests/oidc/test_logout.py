@@ -5,8 +5,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from gateway.oidc.client import Client
 from gateway.oidc.logout import end_session_url
-from gateway.oidc.metadata import Client
 
 CLIENT: Final = Client(
     client_id="c 1%&+",

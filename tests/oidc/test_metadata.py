@@ -1,13 +1,16 @@
-"""Discovery (OIDC Discovery 4, CONFORMANCE C1, C3, H1): what the provider says of itself, checked."""
+"""Discovery (OIDC Discovery 4, RFC 8414, RFC 8705 5; C1, C3, H1, K8): what the provider says of itself, checked."""
 
 from collections.abc import Mapping
 
 import pytest
 
 from gateway.errors import GatewayError, ProviderUnavailable
+from gateway.oidc.client import Client
 from gateway.oidc.messages import Reply
 from gateway.oidc.metadata import (
-    Client,
+    MAX_LISTED,
+    OPTIONAL_ENDPOINTS,
+    REQUIRED_ENDPOINTS,
     ProviderMetadata,
     discovery_call,
     is_loopback,
@@ -16,6 +19,7 @@ from gateway.oidc.metadata import (
     process_metadata,
 )
 from oidc.keys import JSON_HEADERS, json_reply
+from oidc.parties import signing_key
 
 ISSUER = "https://op.example/tenant"
 HONEST: Mapping[str, object] = {
@@ -110,6 +114,25 @@ def test_a_missing_issuer_is_refused() -> None:
         pytest.param({"end_session_endpoint": ""}, id="optional endpoint is empty"),
         pytest.param({"authorization_response_iss_parameter_supported": "true"}, id="flag as a text"),
         pytest.param({"authorization_response_iss_parameter_supported": 1}, id="flag as a number"),
+        pytest.param({"authorization_response_iss_parameter_supported": None}, id="flag is null"),
+        pytest.param({"authorization_response_iss_parameter_supported": [True]}, id="flag in a list"),
+        pytest.param({"require_pushed_authorization_requests": "true"}, id="RFC9126-5 flag as a text"),
+        pytest.param({"require_pushed_authorization_requests": 0}, id="RFC9126-5 flag as a number"),
+        pytest.param({"token_endpoint_auth_methods_supported": "none"}, id="list as a text"),
+        pytest.param({"token_endpoint_auth_methods_supported": {"none": 1}}, id="list is an object"),
+        pytest.param({"token_endpoint_auth_methods_supported": ["none", 1]}, id="list with a number"),
+        pytest.param({"token_endpoint_auth_methods_supported": [["none"]]}, id="list in a list"),
+        pytest.param({"token_endpoint_auth_methods_supported": ["x"] * (MAX_LISTED + 1)}, id="list that is too long"),
+        pytest.param({"mtls_endpoint_aliases": None}, id="aliases are null"),
+        pytest.param({"mtls_endpoint_aliases": []}, id="aliases are a list"),
+        pytest.param({"mtls_endpoint_aliases": "https://mtls.op.example"}, id="aliases are a text"),
+        pytest.param({"mtls_endpoint_aliases": {"token_endpoint": "http://mtls.op.example/t"}}, id="alias over http"),
+        pytest.param({"mtls_endpoint_aliases": {"token_endpoint": "/t"}}, id="relative alias"),
+        pytest.param({"mtls_endpoint_aliases": {"token_endpoint": ["https://m.example"]}}, id="alias in a list"),
+        pytest.param({"mtls_endpoint_aliases": {"token_endpoint": ""}}, id="empty alias"),
+        pytest.param({"mtls_endpoint_aliases": {"userinfo_endpoint": "https://u@m.example"}}, id="alias with a user"),
+        *(pytest.param({name: "http://op.example/x"}, id=f"{name} over http") for name in OPTIONAL_ENDPOINTS),
+        *(pytest.param({name: "https://op.example/\r\n"}, id=f"{name} with CR LF") for name in REQUIRED_ENDPOINTS),
     ],
 )
 def test_members_that_are_refused(members: dict[str, object]) -> None:
@@ -229,7 +252,107 @@ def test_the_client_secret_stays_out_of_the_repr() -> None:
     client = Client(
         client_id="c1",
         client_secret="s3cret",
+        signing_keys=(signing_key("ES256"),),
         redirect_uri="https://app.example/cb",
         post_logout_redirect_uri="https://app.example/",
     )
     assert "s3cret" not in repr(client)
+    assert "key=" not in repr(client)
+
+
+ALIASES: Mapping[str, object] = {
+    "token_endpoint": "https://mtls.op.example/token",
+    "userinfo_endpoint": "https://mtls.op.example/userinfo",
+    "pushed_authorization_request_endpoint": "https://mtls.op.example/par",
+}
+
+
+def test_k8_a_client_with_a_certificate_goes_to_the_aliases() -> None:
+    """RFC 8705 5: the alias where there is one, the plain endpoint where there is none."""
+    plain = {"revocation_endpoint": "https://op.example/revoke", "userinfo_endpoint": "https://op.example/userinfo"}
+    metadata = discover({**HONEST, **plain, "mtls_endpoint_aliases": {**ALIASES, "introspection_endpoint": None}})
+    presented = metadata.with_certificate()
+    assert metadata.token_endpoint == "https://op.example/token"
+    assert metadata.userinfo_endpoint == "https://op.example/userinfo"
+    assert presented.token_endpoint == "https://mtls.op.example/token"
+    assert presented.userinfo_endpoint == "https://mtls.op.example/userinfo"
+    assert presented.pushed_authorization_request_endpoint == "https://mtls.op.example/par"
+    assert presented.revocation_endpoint == "https://op.example/revoke"
+    assert presented.introspection_endpoint is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["issuer", "authorization_endpoint", "jwks_uri", "end_session_endpoint", "mtls_endpoint_aliases", "__class__"],
+)
+def test_what_an_alias_cannot_replace(name: str) -> None:
+    """The browser presents no certificate of ours, and the issuer is who it is."""
+    metadata = discover({**HONEST, "mtls_endpoint_aliases": {name: "https://evil.example/x"}})
+    assert metadata.with_certificate() == metadata == discover(HONEST)
+
+
+def test_aliases_that_we_do_not_know_are_passed_over() -> None:
+    metadata = discover({**HONEST, "mtls_endpoint_aliases": {"device_authorization_endpoint": 1, **ALIASES}})
+    assert metadata.mtls_endpoint_aliases == ALIASES
+
+
+@pytest.mark.parametrize(
+    ("members", "methods"),
+    [
+        pytest.param({}, None, id="RFC8414-2 nothing said"),
+        pytest.param({"token_endpoint_auth_methods_supported": None}, None, id="null"),
+        pytest.param({"token_endpoint_auth_methods_supported": []}, (), id="empty"),
+        pytest.param(
+            {"token_endpoint_auth_methods_supported": ["x", "private_key_jwt"]},
+            ("x", "private_key_jwt"),
+            id="with an unknown one",
+        ),
+    ],
+)
+def test_the_methods_of_client_authentication(members: dict[str, object], methods: tuple[str, ...] | None) -> None:
+    assert discover({**HONEST, **members}).token_endpoint_auth_methods == methods
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_flags(flag: bool) -> None:
+    names = ("authorization_response_iss_parameter_supported", "require_pushed_authorization_requests")
+    metadata = discover({**HONEST, **dict.fromkeys(names, flag)})
+    assert metadata.authorization_response_iss_parameter_supported is flag
+    assert metadata.require_pushed_authorization_requests is flag
+
+
+OAUTH2 = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint")
+OAUTH2_HONEST: Mapping[str, object] = {
+    "authorization_endpoint": "https://op.example/authorize",
+    "token_endpoint": "https://op.example/token",
+    "userinfo_endpoint": "https://api.op.example/user",
+}
+
+
+def test_a_provider_of_oauth2_needs_no_keys() -> None:
+    """Nothing of it is signed; its userinfo endpoint alone says who the user is."""
+    metadata = process_metadata(OAUTH2_HONEST, ISSUER, required=OAUTH2)
+    assert metadata.jwks_uri is None
+    assert metadata.userinfo_endpoint == "https://api.op.example/user"
+
+
+@pytest.mark.parametrize("name", OAUTH2)
+@pytest.mark.parametrize("value", [None, "", "http://op.example/x", ["https://op.example/x"]])
+def test_what_a_provider_of_oauth2_has_to_name(name: str, value: object) -> None:
+    with pytest.raises(GatewayError) as error:
+        process_metadata({**OAUTH2_HONEST, name: value}, ISSUER, required=OAUTH2)
+    assert error.value.code == "metadata_invalid"
+
+
+def test_keys_over_http_are_refused_even_where_none_are_needed() -> None:
+    with pytest.raises(GatewayError) as error:
+        process_metadata({**OAUTH2_HONEST, "jwks_uri": "http://op.example/jwks"}, ISSUER, required=OAUTH2)
+    assert error.value.code == "metadata_invalid"
+
+
+@pytest.mark.parametrize("name", REQUIRED_ENDPOINTS)
+def test_what_a_provider_of_openid_has_to_name(name: str) -> None:
+    members = {member: value for member, value in HONEST.items() if member != name}
+    with pytest.raises(GatewayError) as error:
+        discover(members)
+    assert error.value.code == "metadata_invalid"

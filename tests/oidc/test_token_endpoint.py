@@ -1,46 +1,39 @@
-"""The token endpoint, revocation, userinfo (RFC 6749 4.1.3, 5, 6; RFC 7009; OIDC Core 5.3; B11, A20, A21, H6, H8)."""
+"""The token endpoint and revocation (RFC 6749 4.1.3, 5, 6; RFC 7009; RFC 9449 5; A20, A21, H3, H8, K8, P3)."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
-from urllib.parse import parse_qsl
 
 import pytest
 
 from gateway.errors import GatewayError, InvalidGrant, ProviderUnavailable
-from gateway.oidc.authorization import Transaction, check_authorization_response
-from gateway.oidc.messages import Call, Reply
-from gateway.oidc.metadata import Client, ProviderMetadata
+from gateway.oidc.authorization_response import AuthorizationResponse, check_authorization_response, read_response
+from gateway.oidc.client import Client, SenderConstraint
+from gateway.oidc.client_auth import AUTH_METHODS
+from gateway.oidc.messages import Reply
 from gateway.oidc.token_endpoint import (
     MAX_EXPIRES_IN,
     TokenSet,
     code_grant,
     process_token_reply,
-    process_userinfo,
     refresh_grant,
     revocation_call,
-    userinfo_call,
 )
 from oidc.keys import JSON_HEADERS, json_reply
+from oidc.parties import (
+    CLIENT,
+    CREDENTIALS,
+    METADATA,
+    NOW,
+    TRANSACTION,
+    checked_claims,
+    form,
+    form_pairs,
+    new_moment,
+    signing_key,
+)
 
-NOW: Final = 1_800_000_000
-METADATA: Final = ProviderMetadata(
-    issuer="https://op.example",
-    authorization_endpoint="https://op.example/authorize",
-    token_endpoint="https://op.example/token",
-    jwks_uri="https://op.example/jwks",
-)
-CLIENT: Final = Client(
-    client_id="c1",
-    client_secret="s3cret",
-    token_endpoint_auth_method="client_secret_post",
-    redirect_uri="https://app.example/cb?p=op",
-    post_logout_redirect_uri="https://app.example/",
-)
-CREDENTIALS: Final = {"client_id": "c1", "client_secret": "s3cret"}
-TRANSACTION: Final = Transaction(
-    issuer="https://op.example", state="st", nonce="no", code_verifier="cv", return_to="/a", created_at=NOW
-)
+BOUND: Final = replace(CLIENT, sender_constraint=SenderConstraint.DPOP)
 HONEST: Final[Mapping[str, object]] = {
     "access_token": "at",
     "token_type": "Bearer",
@@ -52,20 +45,19 @@ HONEST: Final[Mapping[str, object]] = {
 }
 
 
-def form(call: Call) -> dict[str, str]:
-    pairs = parse_qsl(call.body.decode("ascii"), strict_parsing=True)
-    assert len(dict(pairs)) == len(pairs)
-    return dict(pairs)
+def process(members: Mapping[str, object], client: Client = CLIENT) -> TokenSet:
+    return process_token_reply(json_reply(members), client=client, requested_scope="openid profile", now=NOW)
 
 
-def process(members: Mapping[str, object], status: int = 200) -> TokenSet:
-    return process_token_reply(json_reply(members, status), requested_scope="openid profile", now=NOW)
-
-
-def process_error(reply: Reply) -> GatewayError:
+def process_error(reply: Reply, client: Client = CLIENT) -> GatewayError:
     with pytest.raises(GatewayError) as error:
-        process_token_reply(reply, requested_scope="openid", now=NOW)
+        process_token_reply(reply, client=client, requested_scope="openid", now=NOW)
     return error.value
+
+
+def response_of(code: str) -> AuthorizationResponse:
+    received = read_response({"state": "st", "code": code}, CLIENT, posted=False)
+    return check_authorization_response(received, TRANSACTION, metadata=METADATA, client=CLIENT, keys=(), now=NOW)
 
 
 def without(name: str) -> dict[str, object]:
@@ -73,8 +65,7 @@ def without(name: str) -> dict[str, object]:
 
 
 def test_h8_the_redemption_of_a_code() -> None:
-    response = check_authorization_response({"state": "st", "code": "a b%&+"}, TRANSACTION, METADATA)
-    call = code_grant(METADATA, CLIENT, response)
+    call = code_grant(METADATA, CLIENT, response_of("a b%&+"), new_moment())
     assert (call.method, call.url) == ("POST", "https://op.example/token")
     assert form(call) == {
         "grant_type": "authorization_code",
@@ -86,21 +77,52 @@ def test_h8_the_redemption_of_a_code() -> None:
 
 
 def test_h3_the_use_of_a_refresh_token() -> None:
-    call = refresh_grant(METADATA, CLIENT, "r t%&+:/;")
+    call = refresh_grant(METADATA, CLIENT, "r t%&+:/;", new_moment())
     assert call.url == "https://op.example/token"
     assert form(call) == {"grant_type": "refresh_token", "refresh_token": "r t%&+:/;", **CREDENTIALS}
 
 
 def test_the_revocation_of_a_token() -> None:
-    call = revocation_call("https://op.example/revoke", CLIENT, "r t", "refresh_token")
+    call = revocation_call("https://op.example/revoke", METADATA, CLIENT, "r t", "refresh_token", new_moment())
     assert (call.method, call.url) == ("POST", "https://op.example/revoke")
     assert form(call) == {"token": "r t", "token_type_hint": "refresh_token", **CREDENTIALS}
 
 
-def test_h6_the_userinfo_request_has_its_token_in_the_header_alone() -> None:
-    call = userinfo_call("https://op.example/userinfo", process(HONEST))
-    assert (call.method, call.url, call.body) == ("GET", "https://op.example/userinfo", b"")
-    assert call.headers == {"Authorization": "Bearer at", "Accept": "application/json"}
+@pytest.mark.parametrize("method", AUTH_METHODS)
+def test_a_grant_says_everything_once_however_we_authenticate(method: str) -> None:
+    client = replace(CLIENT, token_endpoint_auth_method=method, signing_keys=(signing_key("ES256"),))
+    client = replace(client, has_certificate=True)
+    for call in (
+        code_grant(METADATA, client, response_of("co"), new_moment()),
+        refresh_grant(METADATA, client, "rt", new_moment()),
+    ):
+        assert form(call)["grant_type"] in ("authorization_code", "refresh_token")
+        assert call.mutual_tls
+
+
+def test_rfc8707_2_2_a_resource_each() -> None:
+    client = replace(CLIENT, resource=("https://a.example/", "https://b.example/"))
+    for call in (
+        code_grant(METADATA, client, response_of("co"), new_moment()),
+        refresh_grant(METADATA, client, "rt", new_moment()),
+    ):
+        resources = [value for name, value in form_pairs(call) if name == "resource"]
+        assert resources == ["https://a.example/", "https://b.example/"]
+
+
+def test_k8_a_client_with_a_certificate_goes_to_the_alias() -> None:
+    """RFC 8705 5; the audience of an assertion stays the issuer (P3)."""
+    aliased = replace(METADATA, mtls_endpoint_aliases={"token_endpoint": "https://mtls.op.example/token"})
+    client = replace(
+        CLIENT,
+        has_certificate=True,
+        token_endpoint_auth_method="private_key_jwt",
+        signing_keys=(signing_key("ES256"),),
+    )
+    call = code_grant(aliased.with_certificate(), client, response_of("co"), new_moment())
+    assert (call.url, call.mutual_tls) == ("https://mtls.op.example/token", True)
+    assert checked_claims(form(call)["client_assertion"], client.signing_keys[0])[1]["aud"] == "https://op.example"
+    assert code_grant(aliased, CLIENT, response_of("co"), new_moment()).url == "https://op.example/token"
 
 
 def test_an_honest_token_reply() -> None:
@@ -205,6 +227,9 @@ def test_token_replies_that_cannot_be_read(reply: Reply) -> None:
         pytest.param(400, "unauthorized_client", ProviderUnavailable, "token_client_invalid", id="unauthorized_client"),
         pytest.param(400, "invalid_request", GatewayError, "token_refused", id="invalid_request"),
         pytest.param(400, "invalid_scope", GatewayError, "token_refused", id="invalid_scope"),
+        pytest.param(400, "invalid_target", GatewayError, "token_refused", id="RFC8707-2.2"),
+        pytest.param(400, "unsupported_grant_type", GatewayError, "token_refused", id="unsupported_grant_type"),
+        pytest.param(400, "login_required", GatewayError, "token_refused", id="login_required"),
         pytest.param(400, "server_error", ProviderUnavailable, "token_refused", id="server_error"),
         pytest.param(400, "<script>", ProviderUnavailable, "token_refused", id="what nobody specified"),
         pytest.param(400, None, ProviderUnavailable, "token_refused", id="no error"),
@@ -226,39 +251,61 @@ def test_an_outage_says_nothing_about_the_grant(status: int) -> None:
     assert failure.code == "provider_unreachable"
 
 
-def test_an_error_with_status_200_is_no_token_set() -> None:
-    assert process_error(json_reply({"error": "invalid_grant"})).code == "token_answer_invalid"
+@pytest.mark.parametrize(
+    ("error", "kind", "code"),
+    [
+        pytest.param("invalid_grant", InvalidGrant, "token_grant_invalid", id="invalid_grant"),
+        pytest.param("invalid_client", ProviderUnavailable, "token_client_invalid", id="invalid_client"),
+        pytest.param("invalid_request", GatewayError, "token_refused", id="invalid_request"),
+        pytest.param("bad_verification_code", InvalidGrant, "token_grant_invalid", id="GitHub's invalid_grant"),
+        pytest.param("bad_refresh_token", InvalidGrant, "token_grant_invalid", id="GitHub's, of a refresh token"),
+        pytest.param("incorrect_client_credentials", ProviderUnavailable, "token_client_invalid", id="GitHub's client"),
+        pytest.param("<script>", ProviderUnavailable, "token_refused", id="what nobody specified"),
+        pytest.param(None, ProviderUnavailable, "token_refused", id="null"),
+        pytest.param("x" * 10_000_000, ProviderUnavailable, "token_refused", id="10 MB"),
+    ],
+)
+def test_an_error_with_status_200_is_no_token_set(error: object, kind: type[GatewayError], code: str) -> None:
+    """Some providers of OAuth 2.0 say that all is well, and then that it is not."""
+    failure = process_error(json_reply({"error": error, "token_type": "Bearer"}))
+    assert type(failure) is kind
+    assert failure.code == code
+    assert len(failure.detail) < 200
 
 
-def test_userinfo_of_the_same_subject() -> None:
-    members = {"sub": "u1", "email": "u@example.org", "_claim_sources": {"src1": {"JWT": "a.b.c"}}}
-    assert process_userinfo(json_reply(members), "u1") == members
+@pytest.mark.parametrize("status", [200, 400])
+def test_an_error_beside_a_token_is_an_error(status: int) -> None:
+    assert process_error(json_reply({**HONEST, "error": "invalid_grant"}, status)).code == "token_grant_invalid"
+
+
+@pytest.mark.parametrize("error", [None, ""], ids=["null", "empty"])
+def test_an_error_that_says_nothing_is_none(error: object) -> None:
+    assert process({**HONEST, "error": error}).access_token == HONEST["access_token"]
+
+
+@pytest.mark.parametrize("token_type", ["DPoP", "dpOp", "DPOP", "dpop"])
+def test_a21_tokens_that_are_bound_to_our_key(token_type: str) -> None:
+    assert process({**HONEST, "token_type": token_type}, BOUND).scheme == "DPoP"
 
 
 @pytest.mark.parametrize(
-    ("reply", "code"),
+    ("token_type", "client"),
     [
-        pytest.param(json_reply({"sub": "u1invalid"}), "userinfo_sub_mismatch", id="B11 another sub"),
-        pytest.param(json_reply({"email": "u@example.org"}), "userinfo_sub_mismatch", id="B11 no sub"),
-        pytest.param(json_reply({"sub": ["u1"]}), "userinfo_sub_mismatch", id="B11 sub in a list"),
-        pytest.param(json_reply({"sub": "u1"}, 401), "userinfo_invalid", id="token refused"),
-        pytest.param(json_reply({"sub": "u1"}, 302), "userinfo_invalid", id="redirect"),
-        pytest.param(json_reply({"sub": "u1"}, 503), "provider_unreachable", id="outage"),
-        pytest.param(json_reply(["u1"]), "provider_answer_invalid", id="list"),
-        pytest.param(
-            Reply(status=200, headers={"content-type": "application/jwt"}, body=b'{"sub":"u1"}'),
-            "provider_answer_invalid",
-            id="JWT that we did not ask for",
-        ),
-        pytest.param(
-            Reply(status=200, headers=JSON_HEADERS, body=b'{"sub":"u2","sub":"u1"}'),
-            "provider_answer_invalid",
-            id="sub twice",
-        ),
+        pytest.param("Bearer", BOUND, id="RFC9449-5 a bearer token though it was to be bound"),
+        pytest.param("DPoP", CLIENT, id="bound to a key that we do not have"),
+        pytest.param("DPoP Bearer", BOUND, id="two in one text"),
+        pytest.param("", BOUND, id="empty"),
+        pytest.param(None, BOUND, id="missing"),
+        pytest.param("\u212aearer", CLIENT, id="a letter that looks like one in lower case"),
     ],
 )
-def test_userinfo_that_is_discarded(reply: Reply, code: str) -> None:
-    assert process_userinfo(json_reply({"sub": "u1"}), "u1")
-    with pytest.raises(GatewayError) as error:
-        process_userinfo(reply, "u1")
-    assert error.value.code == code
+def test_a_token_of_a_type_that_we_cannot_present(token_type: object, client: Client) -> None:
+    assert process({**HONEST, "token_type": "dpop"}, BOUND).access_token == "at"
+    failure = process_error(json_reply({**HONEST, "token_type": token_type}), client)
+    assert failure.code == "token_type_unsupported"
+
+
+def test_a_token_bound_to_a_certificate_is_a_bearer_token() -> None:
+    """RFC 8705 3."""
+    client = replace(CLIENT, sender_constraint=SenderConstraint.MTLS)
+    assert process(HONEST, client).scheme == "Bearer"

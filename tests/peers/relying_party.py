@@ -2,33 +2,24 @@
 
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import requests
 from playwright.sync_api import Page
 
-from gateway.oidc.authorization import (
-    AuthorizationResponse,
-    Transaction,
-    authorization_url,
-    check_authorization_response,
-    new_transaction,
-)
+from gateway.oidc.authorization_request import Asked, authorization_parameters, authorization_url
+from gateway.oidc.authorization_response import AuthorizationResponse, check_authorization_response, read_response
+from gateway.oidc.client import Client
 from gateway.oidc.id_token import Expected, IDToken, check_id_token, check_refreshed_id_token
 from gateway.oidc.jose import KeySet, parse_signed, process_jwks
 from gateway.oidc.logout import end_session_url
-from gateway.oidc.messages import Call, Reply, json_call, single_parameters
-from gateway.oidc.metadata import Client, ProviderMetadata, discovery_call, process_discovery
-from gateway.oidc.token_endpoint import (
-    TokenSet,
-    code_grant,
-    process_token_reply,
-    process_userinfo,
-    refresh_grant,
-    revocation_call,
-    userinfo_call,
-)
+from gateway.oidc.messages import Call, Moment, Reply, json_call, single_parameters
+from gateway.oidc.metadata import ProviderMetadata, discovery_call, process_discovery
+from gateway.oidc.token_endpoint import TokenSet, code_grant, process_token_reply, refresh_grant, revocation_call
+from gateway.oidc.transaction import Transaction, new_transaction
+from gateway.oidc.userinfo import check_subject, read_userinfo, userinfo_call
 
 from .listener import Listener
 from .node_provider import NodeProvider
@@ -58,14 +49,26 @@ class RelyingParty:
     def send(self, call: Call) -> Reply:
         return send(self.pool, call)
 
+    def login_url(self, transaction: Transaction) -> str:
+        parameters = authorization_parameters(self.client, transaction, Asked(), {})
+        return authorization_url(self.metadata, parameters)
+
+    def response(self, url: str, transaction: Transaction) -> AuthorizationResponse:
+        """Check what came back with the address that the browser was sent to."""
+        received = read_response(query_of(url), self.client, posted=False)
+        return check_authorization_response(
+            received, transaction, metadata=self.metadata, client=self.client, keys=self.keys, now=int(time.time())
+        )
+
     def redeem(self, response: AuthorizationResponse) -> TokenSet:
-        return self.tokens(code_grant(self.metadata, self.client, response))
+        return self.tokens(code_grant(self.metadata, self.client, response, moment()))
 
     def refresh(self, refresh_token: str) -> TokenSet:
-        return self.tokens(refresh_grant(self.metadata, self.client, refresh_token))
+        return self.tokens(refresh_grant(self.metadata, self.client, refresh_token, moment()))
 
     def tokens(self, call: Call) -> TokenSet:
-        return process_token_reply(self.send(call), requested_scope=self.client.scope, now=int(time.time()))
+        reply = self.send(call)
+        return process_token_reply(reply, client=self.client, requested_scope=self.client.scope, now=int(time.time()))
 
     def expected(self, tokens: TokenSet) -> Expected:
         return Expected(
@@ -73,21 +76,25 @@ class RelyingParty:
         )
 
     def id_token(self, tokens: TokenSet, transaction: Transaction) -> IDToken:
-        token = parse_signed(tokens.id_token or "", self.client.id_token_algorithms)
-        return check_id_token(token, self.keys, self.expected(tokens), nonce=transaction.nonce, max_age=None)
+        token = parse_signed(tokens.id_token or "", self.client.id_token.algorithms)
+        return check_id_token(token, self.keys, self.expected(tokens), transaction)
 
     def refreshed_id_token(self, tokens: TokenSet, login: IDToken) -> IDToken:
-        token = parse_signed(tokens.id_token or "", self.client.id_token_algorithms)
+        token = parse_signed(tokens.id_token or "", self.client.id_token.algorithms)
         return check_refreshed_id_token(token, self.keys, self.expected(tokens), login=login.claims)
 
-    def userinfo(self, tokens: TokenSet, subject: str) -> dict[str, object]:
+    def userinfo(self, tokens: TokenSet, subject: str) -> Mapping[str, object]:
         assert self.metadata.userinfo_endpoint is not None
-        return process_userinfo(self.send(userinfo_call(self.metadata.userinfo_endpoint, tokens)), subject)
+        reply = self.send(userinfo_call(self.metadata.userinfo_endpoint, self.client, tokens))
+        members = read_userinfo(reply, self.client)
+        assert isinstance(members, dict)
+        return check_subject(members, subject)
 
     def revoke(self, refresh_token: str) -> Reply:
-        assert self.metadata.revocation_endpoint is not None
+        endpoint = self.metadata.revocation_endpoint
+        assert endpoint is not None
         return self.send(
-            revocation_call(self.metadata.revocation_endpoint, self.client, refresh_token, "refresh_token")
+            revocation_call(endpoint, self.metadata, self.client, refresh_token, "refresh_token", moment())
         )
 
     def logout_url(self, id_token: IDToken, state: str) -> str:
@@ -131,18 +138,21 @@ def make_relying_party(
         post_logout_redirect_uri=f"{listener.origin}/signed-out",
         scope=SCOPE,
     )
+    assert metadata.jwks_uri is not None
     keys = process_jwks(send(pool, json_call(metadata.jwks_uri)))
     return RelyingParty(client=client, metadata=metadata, keys=keys, pool=pool)
 
 
+def moment() -> Moment:
+    return Moment(now=int(time.time()), entropy=secrets.token_bytes)
+
+
 def begin(party: RelyingParty) -> Transaction:
-    return new_transaction(
-        issuer=party.metadata.issuer, return_to="/", now=int(time.time()), entropy=secrets.token_bytes
-    )
+    return new_transaction(provider="node", issuer=party.metadata.issuer, return_to="/", moment=moment())
 
 
 def fill_login_form(page: Page, party: RelyingParty, transaction: Transaction, password: str = PASSWORD) -> None:
-    page.goto(authorization_url(party.metadata, party.client, transaction, {}))
+    page.goto(party.login_url(transaction))
     page.get_by_label("Login").fill("alice")
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in").click()
@@ -152,7 +162,7 @@ def sign_in(page: Page, party: RelyingParty) -> AuthorizationResponse:
     transaction = begin(party)
     fill_login_form(page, party, transaction)
     page.wait_for_url(f"{party.client.redirect_uri}?*")
-    return check_authorization_response(query_of(page.url), transaction, party.metadata)
+    return party.response(page.url, transaction)
 
 
 def query_of(url: str) -> dict[str, str]:

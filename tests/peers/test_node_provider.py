@@ -9,10 +9,6 @@ import requests
 from playwright.sync_api import Browser, Page
 
 from gateway.errors import GatewayError
-from gateway.oidc.authorization import (
-    authorization_url,
-    check_authorization_response,
-)
 from gateway.oidc.messages import single_parameters
 
 from .browser import run_browser
@@ -83,7 +79,7 @@ def test_the_authorization_response_arrives(
     (callback,) = listener.received_at("/callback")
     assert parse_qs(callback.query, strict_parsing=True).keys() == {"code", "state", "iss"}
     assert party.metadata.authorization_response_iss_parameter_supported
-    assert check_authorization_response(query_of(page.url), transaction, party.metadata).code
+    assert party.response(page.url, transaction).code
 
 
 @pytest.mark.real("chromium", "node")
@@ -183,7 +179,7 @@ def test_l1_logout_returns_to_the_client_and_ends_the_session_of_the_provider(
     (notice,) = listener.received_at("/backchannel-logout")
     assert single_parameters(notice.body).keys() == {"logout_token"}
     assert provider.stats()["backchannel_logout"] == 1
-    page.goto(authorization_url(party.metadata, party.client, begin(party), {}))
+    page.goto(party.login_url(begin(party)))
     assert page.get_by_label("Password").is_visible()
 
 
@@ -192,9 +188,9 @@ def test_a_second_client_is_let_in_without_a_form(page: Page, relying_party: Cal
     sign_in(page, relying_party("basic"))
     party = relying_party("post")
     transaction = begin(party)
-    page.goto(authorization_url(party.metadata, party.client, transaction, {}))
+    page.goto(party.login_url(transaction))
     assert page.url.startswith(f"{party.client.redirect_uri}?")
-    assert check_authorization_response(query_of(page.url), transaction, party.metadata).code
+    assert party.response(page.url, transaction).code
 
 
 @pytest.mark.real("chromium", "node")
@@ -210,11 +206,11 @@ def test_a_cancelled_login_is_an_error_of_the_provider(
 ) -> None:
     party = relying_party("basic")
     transaction = begin(party)
-    page.goto(authorization_url(party.metadata, party.client, transaction, {}))
+    page.goto(party.login_url(transaction))
     page.get_by_role("button", name="Cancel").click()
     page.wait_for_url(f"{party.client.redirect_uri}?*")
     with pytest.raises(GatewayError) as error:
-        check_authorization_response(query_of(page.url), transaction, party.metadata)
+        party.response(page.url, transaction)
     assert error.value.code == "op_access_denied"
 
 

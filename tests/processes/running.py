@@ -89,7 +89,9 @@ class Connection:
         self._connection.close()
 
 
-class _QuietHandler(WSGIRequestHandler):
+class QuietHandler(WSGIRequestHandler):
+    """Serves without a line for each request."""
+
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002
         """Keep the test's output quiet."""
 
@@ -151,7 +153,7 @@ def run_provider(public_urls: Sequence[str], users: Mapping[str, Mapping[str, ob
 @contextmanager
 def run_threads(port: int, app: WSGIApplication) -> Iterator[None]:
     """Run a WSGI app in threads of this process."""
-    server = make_server(LOOPBACK, port, app, threaded=True, request_handler=_QuietHandler)
+    server = make_server(LOOPBACK, port, app, threaded=True, request_handler=QuietHandler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

@@ -12,6 +12,8 @@ from gateway.errors import GatewayError, ProviderUnavailable
 from gateway.oidc.messages import json_call
 from gateway.testing import (
     Faults,
+    refusing,
+    refusing_login,
     with_altered_signature,
     without_signature,
 )
@@ -71,6 +73,17 @@ LOGIN_FAULTS = [
     ),
     pytest.param(
         Faults(token_response=lambda _, members: (503, members)), "provider_unreachable", id="token-response-status"
+    ),
+    pytest.param(Faults(token_response=refusing("invalid_scope")), "token_refused", id="token-error"),
+    pytest.param(Faults(token_response=refusing("invalid_client", 401)), "token_client_invalid", id="token-client"),
+    pytest.param(
+        Faults(token_response=refusing("temporarily_unavailable", 503)), "provider_unreachable", id="token-503"
+    ),
+    pytest.param(Faults(authorization_response=refusing_login("access_denied")), "op_access_denied", id="login-error"),
+    pytest.param(
+        Faults(authorization_response=refusing_login("unmet_authentication_requirements")),
+        "op_authentication_unmet",
+        id="login-unmet",
     ),
     pytest.param(Faults(response=unavailable), "provider_unreachable", id="response"),
     pytest.param(Faults(down=True), "provider_unreachable", id="down"),

@@ -10,15 +10,10 @@ from typing import Any
 import pytest
 
 from gateway.errors import GatewayError
-from gateway.oidc.id_token import check_id_token
-from gateway.oidc.jose import parse_signed
-from gateway.oidc.token_endpoint import (
-    refresh_grant,
-    revocation_call,
-)
 from gateway.testing import (
     FakeClient,
 )
+from gateway.testing.jws import read_compact
 from testing.relying_party import (
     ISSUER,
     NOW,
@@ -30,7 +25,16 @@ from testing.relying_party import (
     relying_party,
 )
 
-ALGORITHMS = ("RS256", "ES256", "PS256", "EdDSA", "HS256")
+ALGORITHMS = (
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512",
+)  # fmt: skip
+
+
+KINDS = {"RS256": "RSA", "PS256": "RSA", "ES256": "P-256", "EdDSA": "Ed25519"}
+
+
+def kind_of_jwk(key: dict[str, str]) -> str:
+    return key.get("crv", key["kty"])
 
 
 METHODS = ("client_secret_basic", "client_secret_post", "none")
@@ -39,7 +43,7 @@ METHODS = ("client_secret_basic", "client_secret_post", "none")
 HONEST = [
     pytest.param(method, alg, id=f"{method}-{alg}")
     for method, alg in itertools.product(METHODS, ALGORITHMS)
-    if (method, alg) != ("none", "HS256")  # Without a secret there is nothing to make the MAC with.
+    if method != "none" or not alg.startswith("HS")  # Without a secret there is nothing to make the MAC with.
 ]
 
 
@@ -172,7 +176,7 @@ def test_an_access_token_is_revoked_alone_and_only_by_its_client() -> None:
     other = FakeClient(client_id="other", client_secret="other", redirect_uris=[])
     party.provider.clients = [*party.provider.clients, other]
     stranger = replace(party.client, client_id="other", client_secret="other")
-    party.provider.transport(revocation_call(f"{ISSUER}/revoke", stranger, tokens.access_token, "access_token"))
+    replace(party, client=stranger).revoke(tokens.access_token, "access_token")
     assert party.provider.is_active(tokens.access_token)
     party.revoke(tokens.access_token)
     assert not party.provider.is_active(tokens.access_token)
@@ -212,20 +216,33 @@ def test_keys_rotated_just_before_signing() -> None:
     transaction, parameters = party.authorize()
     party.provider.rotate_keys()
     tokens = party.redeem(transaction, parameters)
-    token = parse_signed(tokens.id_token or "", ("RS256",))
     with pytest.raises(GatewayError) as error:
-        check_id_token(token, old, party.expected(tokens), nonce=transaction.nonce, max_age=None)
+        party.check(tokens, transaction, old)
     assert error.value.code == "jwt_key_unknown"
     assert party.check(tokens, transaction).subject == "subject of alice"
 
 
 def test_the_key_set_is_hostile() -> None:
-    """H2: other curves, keys for encryption and keys of unknown kinds; none names its algorithm for signing."""
+    """H2: other curves, keys for encryption and keys of unknown kinds; none but a decoy names its algorithm."""
     keys: Any = relying_party().provider.jwks()["keys"]
     assert {"secp256k1", "P-256", "Ed25519"} <= {key.get("crv") for key in keys}
     assert {"RSA", "EC", "OKP", "AKP"} == {key["kty"] for key in keys}
     assert {key["use"] for key in keys} == {"sig", "enc"}
-    assert not any("alg" in key for key in keys if key["use"] == "sig" and key["kty"] != "AKP")
+    named = [key["alg"] for key in keys if key["use"] == "sig" and key["kty"] != "AKP" and "alg" in key]
+    assert named == ["RS512"]
+
+
+@pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256", "EdDSA"])
+def test_decoys_bear_the_kid_of_the_signing_key(alg: str) -> None:
+    """P9: only the kid together with type, algorithm and use tells the key."""
+    party = relying_party(id_token_alg=alg)
+    kid = read_compact(party.login()[0].id_token or "").header["kid"]
+    keys: Any = party.provider.jwks()["keys"]
+    alike = [key for key in keys if key["kid"] == kid]
+    assert {key["kty"] for key in alike} == {"RSA", "EC", "OKP"}
+    assert {key["use"] for key in alike} == {"sig", "enc"}
+    fitting = [key for key in alike if key["use"] == "sig" and "alg" not in key and kind_of_jwk(key) == KINDS[alg]]
+    assert len(fitting) == 1
 
 
 def test_many_threads_refresh_without_mixing_users() -> None:
@@ -241,7 +258,7 @@ def test_many_threads_refresh_without_mixing_users() -> None:
 def test_one_refresh_token_is_rotated_for_one_of_many_threads() -> None:
     party = relying_party(id_token_alg="ES256")
     tokens, _ = party.login()
-    call = refresh_grant(party.metadata, party.client, tokens.refresh_token or "")
+    call = party.refresh_call(tokens.refresh_token)
     with ThreadPoolExecutor(8) as pool:
         statuses = [reply.status for reply in pool.map(party.provider.transport, [call] * 8)]
     assert sorted(statuses) == [200] + [400] * 7

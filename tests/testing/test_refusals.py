@@ -9,14 +9,8 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from gateway.errors import GatewayError, InvalidGrant
-from gateway.oidc.authorization import (
-    check_authorization_response,
-)
 from gateway.oidc.client_auth import authenticated_call
 from gateway.oidc.messages import Call, s256
-from gateway.oidc.token_endpoint import (
-    code_grant,
-)
 from testing.relying_party import (
     HOSTILE_SECRET,
     ISSUER,
@@ -34,6 +28,7 @@ def test_prompt_none_with_max_age_zero_is_refused() -> None:
     party = relying_party()
     parameters = parameters_of(party.browser.navigate(party.begin(prompt="none", max_age="0")[1], follow=False))
     assert parameters["error"] == "login_required"
+    assert party.provider.warnings == ["prompt is none and max_age is 0"]
 
 
 AUTHORIZATION_REFUSALS = [
@@ -109,13 +104,17 @@ def test_a_token_request_is_refused(as_client: dict[str, str], change: dict[str,
     party = relying_party()
     party.login()
     transaction, parameters = party.authorize()
-    call = code_grant(
-        party.metadata, party.client, check_authorization_response(parameters, transaction, party.metadata)
-    )
+    call = party.code_call(transaction, parameters)
     body = {**dict(parse_qsl(call.body.decode("ascii"))), **change}
     sent = {name: value for name, value in body.items() if value is not None}
     reply = party.provider.transport(
-        authenticated_call(call.url, replace(party.client, **as_client), sent)  # type: ignore[arg-type]
+        authenticated_call(
+            call.url,
+            metadata=party.metadata,
+            client=replace(party.client, **as_client),  # type: ignore[arg-type]
+            parameters=sent.items(),
+            moment=party.moment,
+        )
     )
     assert reply.status == (401 if error == "invalid_client" else 400)
     assert f'"error": "{error}"'.encode() in reply.body
@@ -132,9 +131,7 @@ def test_a_token_request_is_refused(as_client: dict[str, str], change: dict[str,
 def test_a_token_request_that_is_no_single_form_is_refused(encode: Callable[[Call], Call]) -> None:
     party = relying_party()
     transaction, parameters = party.authorize()
-    call = code_grant(
-        party.metadata, party.client, check_authorization_response(parameters, transaction, party.metadata)
-    )
+    call = party.code_call(transaction, parameters)
     assert party.provider.transport(encode(call)).status == 400
     assert party.provider.transport(call).status == 200
 
@@ -176,7 +173,15 @@ def test_a_refresh_cannot_widen_the_scope() -> None:
     tokens, _ = party.login()
     wider = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token or "", "scope": "openid phone"}
     with pytest.raises(GatewayError) as error:
-        party.tokens_of(authenticated_call(party.metadata.token_endpoint, party.client, wider))
+        party.tokens_of(
+            authenticated_call(
+                party.metadata.token_endpoint,
+                metadata=party.metadata,
+                client=party.client,
+                parameters=wider.items(),
+                moment=party.moment,
+            )
+        )
     assert error.value.code == "token_refused"
     assert party.provider.is_active(tokens.refresh_token or "")
 

@@ -1,0 +1,73 @@
+"""What was fetched from a provider and is kept: metadata and keys."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from gateway.errors import GatewayError
+
+Clock = Callable[[], float]
+"""Seconds since the epoch."""
+
+KEEP_SECONDS = 3600
+"""How long metadata and keys are used before they are asked for again."""
+
+BACKOFF_SECONDS = 5
+"""How long a failing provider is left alone."""
+
+KEY_REFETCH_SECONDS = 60
+"""How often a token that no known key fits may cause a new fetch of the keys."""
+
+_log = logging.getLogger("gateway.provider")
+T = TypeVar("T")
+
+
+class Kept(Generic[T]):
+    """A value that one thread at a time fetches, kept for a while, and beyond that while its source fails."""
+
+    def __init__(self, fetch: Callable[[], T], clock: Clock) -> None:
+        self._fetch = fetch
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._value: T | None = None
+        self._error: GatewayError | None = None
+        self._ask_again_at = 0.0
+        self._insist_again_at = 0.0
+
+    def get(self) -> T:
+        """Return the value, fetching it if it is old; raises what the fetch raised when there is none to return."""
+        if self._clock() >= self._ask_again_at and self._lock.acquire(blocking=self._value is None):
+            try:
+                if self._clock() >= self._ask_again_at:
+                    self._renew()
+            finally:
+                self._lock.release()
+        if self._value is None:
+            # Without the frames of whoever was told before: each raise would add its own, and keep their requests.
+            raise (self._error or RuntimeError("nothing was fetched")).with_traceback(None)
+        return self._value
+
+    def newer_than(self, known: T) -> T:
+        """Return a value fetched after one that may be out of date, asking at most once in KEY_REFETCH_SECONDS.
+
+        Returns `known` itself when it is not time to ask; raises what the fetch raised when the last one failed.
+        """
+        with self._lock:
+            if self._value is known and self._clock() >= self._insist_again_at:
+                self._insist_again_at = self._clock() + KEY_REFETCH_SECONDS
+                self._renew()
+            if self._value is known and self._error is not None:
+                raise self._error.with_traceback(None)
+            return known if self._value is None else self._value
+
+    def _renew(self) -> None:
+        try:
+            self._value, self._error = self._fetch(), None
+            self._ask_again_at = self._clock() + KEEP_SECONDS
+        except GatewayError as error:
+            _log.warning("provider: %s", error)
+            self._error = error
+            self._ask_again_at = self._clock() + BACKOFF_SECONDS

@@ -1,0 +1,41 @@
+"""What a link to the start of a login may ask for, by the configuration and by what makes sense."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from gateway.config_authorization_model import PROMPTS
+from gateway.errors import PARAMETER_REFUSED, GatewayError
+
+MAX_LENGTH = 512
+
+
+def allowed_parameters(parameters: Mapping[str, str], allowed: Collection[str]) -> dict[str, str]:
+    """Pick what a link may ask for; raises `parameter_refused` for a value that no provider could take."""
+    picked = {name: value for name, value in parameters.items() if name in allowed and value}
+    for name, value in picked.items():
+        if len(value) > MAX_LENGTH or not value.isprintable():
+            raise GatewayError(PARAMETER_REFUSED, f"{name} is too long or not printable")
+    if "prompt" in picked:
+        picked["prompt"] = _prompt(picked["prompt"])
+    if "max_age" in picked and asked_max_age(picked) is None:
+        raise GatewayError(PARAMETER_REFUSED, "max_age is not a number of seconds")
+    return picked
+
+
+def asked_max_age(parameters: Mapping[str, str]) -> int | None:
+    """Read `max_age` where it is a number of seconds."""
+    asked = parameters.get("max_age", "")
+    return int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 9 else None
+
+
+def strictest(*ages: int | None) -> int | None:
+    """Return the smallest of the ages that are given, or None."""
+    return min((age for age in ages if age is not None), default=None)
+
+
+def _prompt(value: str) -> str:
+    words = value.split()
+    if words != ["none"] and (not words or not set(words) <= PROMPTS):
+        raise GatewayError(PARAMETER_REFUSED, "prompt has no or an unknown value, or none and another one")
+    return " ".join(words)

@@ -7,22 +7,62 @@
 //   ttl                  seconds by artifact: access_token, authorization_code, id_token, refresh_token, session, ...
 //   refresh_rotation     whether each use of a refresh token replaces it (default true)
 //   claims_in_id_token   whether ID tokens of the code flow carry the scopes' claims (default false: userinfo only)
+//   tls                  {certificate, key, ca}: PEM files of the server, and of the authority of clients' certificates
+//   https                whether the issuer is an https one (default false); needs tls
+//   mtls_port            second listener, https, that asks for clients' certificates: mtls_endpoint_aliases; needs tls
+//   request_certificates whether the issuer's own https listener asks for them (default false)
+//   features             what is switched on beyond the code flow, pushed requests, introspection, revocation and logout:
+//     acr_values                   list of values that a sign-in satisfies when it is asked for them, by one of them if need be anew
+//     authorization_details_types  list of types (RFC 9396); these requests name a resource too
+//     claims_parameter             OIDC Core 5.5
+//     dpop_nonce                   whether every DPoP proof needs a nonce (RFC 9449 8, 9)
+//     encryption                   of whatever JWT a client's metadata asks for, and of request objects
+//     fapi                         the client metadata "fapi_profile": "2.0"
+//     jarm                         response modes jwt, query.jwt, fragment.jwt and form_post.jwt
+//     jwt_introspection            RFC 9701
+//     jwt_userinfo                 signed, and with `encryption` encrypted, userinfo
+//     more_algorithms              signing keys for PS256 and EdDSA beside RS256 and ES256, and HS256
+//     par_required                 for all clients (one: its metadata require_pushed_authorization_requests)
+//     registration_token           initial access token of dynamic registration, which is off without one
+//     request_objects              RFC 9101, by value
+//     resources                    {"https://api.example": {"scope": "read", "format": "jwt", "alg": "ES256"}} (RFC 8707)
+//     rotate_registration_token    whether an update of a client replaces its registration access token (default true)
 
-import { createServer } from 'node:http';
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { DEFAULT_FEATURES, enabledAlgorithms, providerFeatures } from './features.mjs';
+import { accountFinder, interactionPolicy, interactionRoute } from './interactions.mjs';
+import { providerKeys } from './keys.mjs';
+import { logoutSource, postLogoutSuccessSource, renderError } from './pages.mjs';
+import { hasMtls, makeServers, mtlsMetadata } from './tls.mjs';
 
 // Stdout carries the READY line alone; the library's notices go to stderr.
 console.info = console.error;
 console.log = console.error;
-const { default: Provider } = await import('oidc-provider');
+const { default: Provider, errors, interactionPolicy: libraryPolicy } = await import('oidc-provider');
 const { default: MemoryAdapter } = await import('oidc-provider/lib/adapters/memory_adapter.js');
 
 const LISTEN_ADDRESS = '127.0.0.1';
-const BODY_LIMIT = 64 * 1024;
+
+const DEFAULT_CONFIG = {
+  host: LISTEN_ADDRESS,
+  clients: [],
+  accounts: {},
+  ttl: {},
+  refresh_rotation: true,
+  claims_in_id_token: false,
+  https: false,
+  request_certificates: false,
+};
+
+const CLIENT_AUTH_METHODS = [
+  'none', 'client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt',
+];
+const MTLS_AUTH_METHODS = ['tls_client_auth', 'self_signed_tls_client_auth'];
 
 const CLAIMS_BY_SCOPE = {
   acr: null,
+  amr: null,
   sid: null,
   auth_time: null,
   iss: null,
@@ -95,14 +135,13 @@ function readConfig() {
   if (!text) throw new Error('give the configuration in OIDC_PROVIDER_CONFIG or as a file name');
   const config = JSON.parse(text);
   if (!Number.isInteger(config.port)) throw new Error('port must be an integer');
-  return {
-    host: LISTEN_ADDRESS, clients: [], accounts: {}, ttl: {}, refresh_rotation: true, claims_in_id_token: false, ...config,
-  };
+  return { ...DEFAULT_CONFIG, ...config, features: featuresOf(config) };
 }
 
-function signingKey(type, options, alg) {
-  const { privateKey } = generateKeyPairSync(type, options);
-  return { ...privateKey.export({ format: 'jwk' }), alg, use: 'sig' };
+function featuresOf({ features = {} }) {
+  const unknown = Object.keys(features).filter((name) => !Object.hasOwn(DEFAULT_FEATURES, name));
+  if (unknown.length) throw new Error(`unknown features: ${unknown.join(', ')}`);
+  return { ...DEFAULT_FEATURES, ...features };
 }
 
 function camelCase(name) {
@@ -112,133 +151,6 @@ function camelCase(name) {
 function ttlConfiguration(overrides) {
   const entries = Object.entries({ ...DEFAULT_TTL, ...overrides });
   return Object.fromEntries(entries.map(([name, seconds]) => [camelCase(name), seconds]));
-}
-
-function escapeHtml(text) {
-  return String(text).replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
-}
-
-function page(title, body) {
-  return `<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><title>${escapeHtml(title)}</title></head>
-<body>
-<h1>${escapeHtml(title)}</h1>
-${body}
-</body>
-</html>`;
-}
-
-function loginPage(uid, login, error) {
-  const message = error ? `<p id="error">${escapeHtml(error)}</p>` : '';
-  return page('Sign in', `${message}
-<form id="login-form" method="post" action="/interaction/${escapeHtml(uid)}">
-<label>Login <input name="login" autocomplete="off" value="${escapeHtml(login)}" autofocus></label>
-<label>Password <input name="password" type="password" autocomplete="off"></label>
-<button id="submit" type="submit" name="action" value="login">Sign in</button>
-<button id="cancel" type="submit" name="action" value="cancel">Cancel</button>
-</form>`);
-}
-
-function logoutSource(ctx, form) {
-  ctx.body = page('Sign out', `${form}
-<input type="hidden" name="logout" value="yes" form="op.logoutForm">
-<button id="logout-confirm" type="submit" form="op.logoutForm">Sign out</button>
-<script>document.getElementById('op.logoutForm').submit();</script>`);
-}
-
-function postLogoutSuccessSource(ctx) {
-  ctx.body = page('Signed out', '<p id="signed-out">You are signed out of the provider.</p>');
-}
-
-function renderError(ctx, out) {
-  const lines = Object.entries(out).map(([name, value]) => `<dt>${escapeHtml(name)}</dt><dd>${escapeHtml(value)}</dd>`);
-  ctx.type = 'html';
-  ctx.body = page('Provider error', `<dl id="error">${lines.join('')}</dl>`);
-}
-
-function accountOf(accounts, login) {
-  return Object.hasOwn(accounts, login) ? accounts[login] : undefined;
-}
-
-function accountFinder(accounts) {
-  return (ctx, sub) => {
-    const account = accountOf(accounts, sub);
-    return account && { accountId: sub, claims: () => ({ ...account.claims, sub }) };
-  };
-}
-
-function passwordMatches(account, password) {
-  return account !== undefined && (account.password === undefined || account.password === password);
-}
-
-async function readForm(req) {
-  let text = '';
-  for await (const chunk of req) {
-    text += chunk;
-    if (text.length > BODY_LIMIT) throw new Error('the request body is too large');
-  }
-  return new URLSearchParams(text);
-}
-
-async function grantConsent(provider, { grantId, session, params, prompt: { details } }) {
-  const existing = grantId && await provider.Grant.find(grantId);
-  const grant = existing || new provider.Grant({ accountId: session.accountId, clientId: params.client_id });
-  if (details.missingOIDCScope) grant.addOIDCScope(details.missingOIDCScope.join(' '));
-  if (details.missingOIDCClaims) grant.addOIDCClaims(details.missingOIDCClaims);
-  return { consent: { grantId: await grant.save() } };
-}
-
-/** The result of a submitted login form, or undefined when the credentials are wrong. */
-function loginResult(accounts, form) {
-  if (form.get('action') === 'cancel') {
-    return { error: 'access_denied', error_description: 'the end-user cancelled the sign-in' };
-  }
-  const login = form.get('login') ?? '';
-  return passwordMatches(accountOf(accounts, login), form.get('password')) ? { login: { accountId: login } } : undefined;
-}
-
-async function finishInteraction(provider, ctx, result) {
-  const returnTo = await provider.interactionResult(ctx.req, ctx.res, result);
-  ctx.redirect(returnTo);
-  ctx.status = 303;
-}
-
-async function handleInteraction(provider, accounts, ctx) {
-  ctx.set('cache-control', 'no-store');
-  const interaction = await provider.interactionDetails(ctx.req, ctx.res);
-  if (interaction.prompt.name === 'consent') {
-    await finishInteraction(provider, ctx, await grantConsent(provider, interaction));
-    return;
-  }
-  if (ctx.method !== 'POST') {
-    ctx.body = loginPage(interaction.uid, interaction.params.login_hint ?? '');
-    return;
-  }
-  const form = await readForm(ctx.req);
-  const result = loginResult(accounts, form);
-  if (result) {
-    await finishInteraction(provider, ctx, result);
-    return;
-  }
-  ctx.status = 401;
-  ctx.body = loginPage(interaction.uid, form.get('login') ?? '', 'wrong login or password');
-}
-
-function interactionRoute(provider, accounts) {
-  return async (ctx, next) => {
-    if (!ctx.path.startsWith('/interaction/')) {
-      await next();
-      return;
-    }
-    try {
-      await handleInteraction(provider, accounts, ctx);
-    } catch (error) {
-      console.error(error);
-      ctx.status = error.statusCode ?? 500;
-      renderError(ctx, { error: error.error ?? 'server_error', error_description: error.message });
-    }
-  };
 }
 
 function countCalls(stats) {
@@ -267,33 +179,42 @@ function statsRoute(stats) {
 function providerConfiguration(config) {
   const store = new ExpiringMap();
   return {
+    acrValues: config.features.acr_values,
     adapter: (model) => new MemoryAdapter(model, store),
     claims: CLAIMS_BY_SCOPE,
+    clientAuthMethods: hasMtls(config) ? [...CLIENT_AUTH_METHODS, ...MTLS_AUTH_METHODS] : CLIENT_AUTH_METHODS,
     clients: config.clients,
     clockTolerance: 0,
     conformIdTokenClaims: !config.claims_in_id_token,
     cookies: { keys: [randomBytes(32).toString('hex')] },
+    discovery: mtlsMetadata(config),
+    enabledJWA: enabledAlgorithms(config.features),
+    extraClientMetadata: { properties: config.features.fapi ? ['fapi_profile'] : [] },
     features: {
-      backchannelLogout: { enabled: true },
-      devInteractions: { enabled: false },
-      introspection: { enabled: true },
-      pushedAuthorizationRequests: { enabled: true },
-      revocation: { enabled: true },
+      ...providerFeatures(config, errors),
       rpInitiatedLogout: { enabled: true, logoutSource, postLogoutSuccessSource },
-      userinfo: { enabled: true },
     },
     // The library's own dispatcher refuses loopback addresses, where the tests' clients listen.
     fetch: (url, { dispatcher, ...options }) => globalThis.fetch(url, options),
     findAccount: accountFinder(config.accounts),
-    interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
-    issueRefreshToken: async (ctx, client) => client.grantTypeAllowed('refresh_token'),
-    jwks: {
-      keys: [signingKey('rsa', { modulusLength: 2048 }, 'RS256'), signingKey('ec', { namedCurve: 'P-256' }, 'ES256')],
+    interactions: {
+      policy: interactionPolicy(libraryPolicy, config),
+      url: (ctx, interaction) => `/interaction/${interaction.uid}`,
     },
+    issueRefreshToken: async (ctx, client) => client.grantTypeAllowed('refresh_token'),
+    jwks: { keys: providerKeys(config.features) },
     pkce: { required: () => true },
     renderError,
     rotateRefreshToken: config.refresh_rotation,
     ttl: ttlConfiguration(config.ttl),
+  };
+}
+
+/** Lets web clients with `code id_token` have redirect URIs on loopback, as all clients of the tests do. */
+function allowLoopbackClients(provider) {
+  const { invalidate } = provider.Client.Schema.prototype;
+  provider.Client.Schema.prototype.invalidate = function invalidateOthers(message, code) {
+    if (!['implicit-force-https', 'implicit-forbid-localhost'].includes(code)) invalidate.call(this, message, code);
   };
 }
 
@@ -308,17 +229,27 @@ function observe(provider, stats) {
   });
 }
 
+function listenAll(servers, ready) {
+  let waiting = servers.length;
+  for (const [server, port] of servers) {
+    server.listen(port, LISTEN_ADDRESS, () => {
+      waiting -= 1;
+      if (waiting === 0) ready();
+    });
+  }
+}
+
 function main() {
   const config = readConfig();
-  const issuer = `http://${config.host}:${config.port}`;
+  const issuer = `${config.https ? 'https' : 'http'}://${config.host}:${config.port}`;
   const provider = new Provider(issuer, providerConfiguration(config));
+  allowLoopbackClients(provider);
   const stats = new Stats();
   observe(provider, stats);
   provider.use(statsRoute(stats));
   provider.use(countCalls(stats));
-  provider.use(interactionRoute(provider, config.accounts));
-  const server = createServer(provider.callback());
-  server.listen(config.port, LISTEN_ADDRESS, () => process.stdout.write(`READY ${issuer}\n`));
+  provider.use(interactionRoute(provider, config));
+  listenAll(makeServers(config, provider.callback()), () => process.stdout.write(`READY ${issuer}\n`));
   process.once('SIGTERM', () => process.exit(0));
   process.once('SIGINT', () => process.exit(0));
 }

@@ -16,7 +16,7 @@ demo: $(READY)
 	$(BIN)/gateway demo
 
 quick: $(READY)
-	$(BIN)/pytest -q -m "not real and not slow"
+	$(BIN)/pytest -q -n auto -m "not real and not slow"
 
 test: $(READY)
 	$(BIN)/pytest

@@ -168,18 +168,17 @@ class Gateway:
 
     def _authorization(self, request: Request, route: Route, session: Session | None) -> Headers:
         try:
-            url = upstream_url(route, request.target)
+            url = upstream_url(route, request.target, self.settings.rules)
             return self.tokens.headers(route, session, method=request.target.method, url=url)
         except GatewayError as error:
             # The provider has withdrawn the user's token: a new login is the way on.
             raise (LoginFailed(error, request.target.raw) if error.problem is TOKEN_INACTIVE else error) from error
 
     def _reactions(self, request: Request, route: Route, session: Session, *, proven: bool) -> Reactions:
-        url = upstream_url(route, request.target)
         again = proven and is_repeatable(request.environ)
         navigation = request.target.navigation and route.redirect_to_login
         return Reactions(
-            remember_nonce=partial(self.tokens.remember_nonce, url) if proven else None,
+            remember_nonce=partial(self.tokens.remember_nonce, route.upstream) if proven else None,
             prove=partial(self._admitted, request, route, session) if again else None,
             step_up=partial(self._login.step_up, request, session) if navigation else None,
         )

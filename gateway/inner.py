@@ -64,10 +64,17 @@ class Admitted:
         return other(start_response) if isinstance(other, Admitted) else other(dict(self.environ), start_response)
 
 
-def upstream_url(route: Route, target: RequestTarget) -> str:
-    """Tell where a request goes, without its query (RFC 9449 4.2); empty where it goes to a wrapped app."""
+def upstream_url(route: Route, target: RequestTarget, rules: HeaderRules) -> str:
+    """Tell by which address an upstream knows a request, without its query; empty for a wrapped app.
+
+    It is made of the `Host` that the upstream is sent, since that is what a proof is compared with (RFC 9449 4.3).
+    """
+    if not route.upstream:
+        return ""
+    parts = urlsplit(route.upstream)
+    scheme = rules.public_scheme if route.preserve_host else parts.scheme
     path = target.path.removeprefix(route.strip_prefix) or "/"
-    return route.upstream.rstrip("/") + path if route.upstream else ""
+    return f"{scheme}://{_host(rules, route)}{parts.path.rstrip('/')}{path}"
 
 
 def inner_environ(

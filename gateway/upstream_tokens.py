@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from gateway.headers import Headers
 from gateway.kept import Clock
-from gateway.oidc.dpop import DPoPKey, dpop_key_from_text, proof
+from gateway.oidc.dpop import dpop_key_from_text, proof
 from gateway.oidc.exchange import ExchangeWanted
 from gateway.oidc.messages import Entropy, Moment
 from gateway.policy import Route, Token
@@ -40,25 +39,26 @@ class UpstreamTokens:
     def headers(self, route: Route, session: Session | None, *, method: str, url: str) -> Headers:
         """Make `authorization`, and `dpop` where the token is bound to a key; nothing where there is nobody.
 
-        `url` is where the upstream is asked, empty where only somebody else knows that. Raises `token_inactive`,
-        `introspection_*`, `exchange_*`, `InvalidGrant` and `ProviderUnavailable`; no other token is sent instead.
+        `url` is by which address the upstream knows the request, empty where only somebody else knows that. Raises
+        `token_inactive`, `introspection_*`, `exchange_*`, `InvalidGrant` and `ProviderUnavailable`; no other token is
+        sent instead.
         """
         token = None if session is None else self._token(route, session)
         if session is None or token is None:
             return []
         headers = [("authorization", f"{token.scheme} {token.text}")]
         if token.scheme == "DPoP" and session.dpop_key is not None and url:
-            headers.append(("dpop", self._proof(dpop_key_from_text(session.dpop_key), method, url, token.text)))
+            nonce = self._nonces.get(route.upstream)
+            headers.append(("dpop", self._proof(session.dpop_key, method, url, nonce, token.text)))
         return headers
 
-    def remember_nonce(self, url: str, nonce: str) -> None:
+    def remember_nonce(self, upstream: str, nonce: str) -> None:
         """Keep the nonce that an upstream wants to see in the next proofs."""
-        self._nonces[_origin(url)] = nonce
+        self._nonces[upstream] = nonce
 
-    def _proof(self, key: DPoPKey, method: str, url: str, token: str) -> str:
+    def _proof(self, key: str, method: str, url: str, nonce: str | None, token: str) -> str:
         moment = Moment(now=int(self._clock()), entropy=self._entropy)
-        nonce = self._nonces.get(_origin(url))
-        return proof(key, method=method, url=url, moment=moment, nonce=nonce, access_token=token)
+        return proof(dpop_key_from_text(key), method=method, url=url, moment=moment, nonce=nonce, access_token=token)
 
     def _token(self, route: Route, session: Session) -> UpstreamToken | None:
         if route.token is Token.ACCESS_TOKEN:
@@ -91,8 +91,3 @@ class UpstreamTokens:
 def _of(session: Session) -> tuple[str, str]:
     # Hashed, so that the keys of the cache hold no token.
     return session.id, hashlib.sha256(session.access_token.encode("utf-8")).hexdigest()
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"

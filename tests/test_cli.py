@@ -21,6 +21,8 @@ from gateway.devtls import localhost_certificate
 SECRET = "thirty-two characters are enough"
 NOW = datetime.datetime(2026, 11, 24, tzinfo=datetime.UTC)
 
+pytestmark = pytest.mark.slow  # Each starts a process.
+
 
 def gateway(*arguments: str, cwd: Path, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
@@ -103,7 +105,6 @@ def test_keys_new_makes_a_secret_that_is_long_enough_and_new(tmp_path: Path) -> 
     assert min(len(key) for key in keys) >= 32
 
 
-@pytest.mark.slow
 def test_the_demo_signs_nobody_in_by_itself_and_leaves_nothing_behind() -> None:
     with run_demo(port=0) as demo:
         assert requests.get(f"{demo.url}/", timeout=10).status_code == 401
@@ -116,7 +117,6 @@ def test_the_demo_signs_nobody_in_by_itself_and_leaves_nothing_behind() -> None:
         requests.get(f"{demo.url}/ping", timeout=2)
 
 
-@pytest.mark.slow
 def test_ctrl_c_ends_the_whole_demo() -> None:
     command = [sys.executable, "-c", "from gateway.cli import main; main()", "demo", "--port", "0"]
     demo = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)

@@ -44,6 +44,7 @@ def test_only_what_is_known_is_not_supported() -> None:
     assert all(module.limit for module in MODULES.values() if module.supported != "yes")
 
 
+@pytest.mark.slow
 def test_the_page_is_what_the_tests_say() -> None:
     command = [sys.executable, "-m", "conformance", "--check"]
     found = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT / "tests")

@@ -10,7 +10,7 @@ from samples import SESSION as SAMPLE
 
 from gateway.cookies import CookiePolicy
 from gateway.headers import Headers, header_rules
-from gateway.inner import SESSION_KEY, Admitted, inner_environ
+from gateway.inner import SESSION_KEY, Admitted, inner_environ, upstream_url
 from gateway.policy import Route, Token, compile_pattern
 from gateway.sealing import KeyRing
 from gateway.session import Session
@@ -180,3 +180,24 @@ def test_an_admitted_request_does_not_show_its_environ() -> None:
 
 def _never(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     raise AssertionError("not to be called")
+
+
+@pytest.mark.parametrize(
+    ("members", "raw", "url"),
+    [
+        pytest.param({}, "/a?b=c", "https://app.example/a", id="the host that is kept, without the query"),
+        pytest.param({"preserve_host": False}, "/a", "http://up.example:3000/a", id="its own host"),
+        pytest.param({"strip_prefix": "/api"}, "/api/x", "https://app.example/x", id="a prefix is cut"),
+        pytest.param({"strip_prefix": "/api"}, "/api", "https://app.example/", id="all is cut"),
+        pytest.param(
+            {"upstream": "http://up.example/base/", "preserve_host": False}, "/a", "http://up.example/base/a", id="base"
+        ),
+        pytest.param({}, "/%61%2a", "https://app.example/a%2A", id="canonical"),
+        pytest.param({"upstream": ""}, "/a", "", id="a wrapped app"),
+    ],
+)
+def test_the_address_by_which_an_upstream_knows_a_request(members: dict[str, Any], raw: str, url: str) -> None:
+    """RFC 9449 4.3: what a proof names is compared with it."""
+    route = replace(UPSTREAM, **members)
+    rules = header_rules(COOKIES, "https://app.example", [route])
+    assert upstream_url(route, read_target(request(raw), ()), rules) == url

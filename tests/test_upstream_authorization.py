@@ -199,10 +199,10 @@ def test_rfc_9449_7_each_request_carries_a_proof_of_its_own(site: Site) -> None:
 
 def test_a_nonce_is_for_the_server_that_named_it(site: Site) -> None:
     assert "nonce" not in proof_of(site.headers(ACCESS, BOUND))
-    site.tokens.remember_nonce(URL, "n1")
+    site.tokens.remember_nonce(ACCESS.upstream, "n1")
     assert proof_of(site.headers(ACCESS, BOUND, f"{URL}/b"))["nonce"] == "n1"
-    for url in ("https://up.example/a", "http://up.example:81/a", "http://other.example/a"):
-        assert "nonce" not in proof_of(site.headers(ACCESS, BOUND, url))
+    for upstream in ("https://up.example", "http://up.example:81", "http://other.example"):
+        assert "nonce" not in proof_of(site.headers(replace(ACCESS, upstream=upstream), BOUND))
 
 
 @pytest.mark.parametrize(

@@ -65,9 +65,12 @@ class Nonces:
         return Answer(headers={"DPoP-Nonce": self.current}, body="hello")
 
 
+@pytest.mark.parametrize("preserve_host", [True, False])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_each_request_carries_a_proof_of_its_own(method: str) -> None:
-    with run_before(hello, BOUND, clients=bound) as site:
+def test_each_request_carries_a_proof_of_its_own(method: str, preserve_host: bool) -> None:
+    """RFC 9449 4.3: it names the address that the upstream sees in `Host`."""
+    routes = [{"path": "/**", "preserve_host": preserve_host}]
+    with run_before(hello, {**BOUND, "routes": routes}, clients=bound) as site:
         site.sign_in()
         for _ in range(3):
             assert site.browser.fetch(f"{ORIGIN}/a%20b/c?d=e", method=method).status == 200
@@ -81,8 +84,8 @@ def test_each_request_carries_a_proof_of_its_own(method: str) -> None:
         assert access is not None
         for header, claims in proofs:
             assert access.cnf == {"jkt": thumbprint(header["jwk"])}  # type: ignore[arg-type]
-            upstream = site.gateway.settings.default_route.upstream
-            assert (claims["htm"], claims["htu"]) == (method, f"{upstream}/a%20b/c")
+            origin = ORIGIN if preserve_host else site.gateway.settings.default_route.upstream
+            assert (claims["htm"], claims["htu"]) == (method, f"{origin}/a%20b/c")
             assert (claims["ath"], claims["iat"]) == (s256(session.access_token), int(site.clock()))
 
 

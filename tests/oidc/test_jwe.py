@@ -244,6 +244,7 @@ ALTERED: Final[tuple[tuple[str, Change], ...]] = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [pytest.param(change, id=name) for name, change in ALTERED])
 @pytest.mark.parametrize(
     ("algorithm", "encoding"),

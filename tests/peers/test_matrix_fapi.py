@@ -43,7 +43,7 @@ def test_dpop(matrix: Matrix, observer: Peer, method: str, members: dict[str, ob
         site.refresh()
         site.browser.fetch(f"{ORIGIN}/home")
         proofs = [read_proof(received) for received in listener.received_at("/home")]
-        assert all(proof.is_for("GET", f"{listener.origin}/home") for proof in proofs)
+        assert all(proof.is_for("GET", f"{ORIGIN}/home") for proof in proofs)
         bindings = [introspect(observer, OBSERVER, proof.token).json()["cnf"] for proof in proofs]
         assert bindings == [{"jkt": proofs[0].thumbprint}] * 2
 

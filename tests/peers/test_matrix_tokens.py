@@ -35,7 +35,7 @@ def test_dpop_with_the_nonces_of_both_servers(matrix: Matrix, observer: Peer) ->
         assert site.sign_in("/home?a=b").text == "hello"
         refused, taken = (read_proof(received) for received in listener.received_at("/home"))
         assert refused.claims["jti"] != taken.claims["jti"]
-        assert taken.is_for("GET", f"{listener.origin}/home")
+        assert taken.is_for("GET", f"{ORIGIN}/home")
         assert site.counts() == dpop_calls_of_a_login()
         assert looked_up(observer, taken.token)["cnf"] == {"jkt": taken.thumbprint}
         site.refresh()
@@ -43,7 +43,7 @@ def test_dpop_with_the_nonces_of_both_servers(matrix: Matrix, observer: Peer) ->
         assert site.browser.fetch(f"{ORIGIN}/data").text == "hello"
         (renewed,) = (read_proof(received) for received in listener.received_at("/data"))
         assert (renewed.thumbprint, renewed.token != taken.token) == (taken.thumbprint, True)
-        assert renewed.is_for("GET", f"{listener.origin}/data")
+        assert renewed.is_for("GET", f"{ORIGIN}/data")
 
 
 def dpop_calls_of_a_login() -> dict[str, int]:

@@ -115,6 +115,7 @@ def test_a_server_that_is_never_ready_is_ended(tmp_path: Path) -> None:
         pytest.fail("the block ran")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("real", "status", "words"),
     [

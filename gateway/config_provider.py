@@ -112,7 +112,11 @@ def _client(model: ProviderModel, redirect_uri: str, post_logout_redirect_uri: s
             model.userinfo_encrypted_response_enc,
         ),
         authorization_response=answer if signed_answer else None,
-        introspection=_protection(model.introspection_signed_response_alg, None, None),
+        introspection=_protection(
+            model.introspection_signed_response_alg,
+            model.introspection_encrypted_response_alg,
+            model.introspection_encrypted_response_enc,
+        ),
         request_object_encryption=_encryption(model.request_object_encryption_alg, model.request_object_encryption_enc),
         leeway=model.clock_leeway,
     )

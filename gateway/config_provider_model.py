@@ -19,7 +19,7 @@ from gateway.config_values import (
     Verification,
 )
 from gateway.errors import GatewayError
-from gateway.oidc.client_auth import CERTIFICATE_METHODS, MIN_MAC_SECRET, SECRET_METHODS
+from gateway.oidc.client_auth import CERTIFICATE_METHODS, SECRET_METHODS
 from gateway.oidc.jwe import JWE_ALGORITHMS, JWE_ENCODINGS
 from gateway.oidc.keys import OwnKey, load_own_keys
 from gateway.oidc.messages import parse_json_object
@@ -102,6 +102,10 @@ class ProviderModel(Model):
     """How its content is; A128CBC-HS256 if unset."""
     introspection_signed_response_alg: OneOrMore[Algorithm] = []
     """The only algorithms that an introspection answer may be signed with (RFC 9701); unset, it is plain JSON."""
+    introspection_encrypted_response_alg: EncryptionAlgorithm | None = None
+    """How the key of an encrypted introspection answer is encrypted."""
+    introspection_encrypted_response_enc: Encoding | None = None
+    """How its content is; A128CBC-HS256 if unset."""
     request_object_encryption_alg: EncryptionAlgorithm | None = None
     """How the key of a request object is encrypted to the provider; unset, it is only signed."""
     request_object_encryption_enc: Encoding | None = None
@@ -189,17 +193,14 @@ class ProviderModel(Model):
     def _asymmetric(self) -> set[str]:
         algorithms = (
             self.id_token_encrypted_response_alg, self.userinfo_encrypted_response_alg,
-            self.authorization_encrypted_response_alg,
+            self.authorization_encrypted_response_alg, self.introspection_encrypted_response_alg,
         )  # fmt: skip
         return {one for one in algorithms if one is not None and one.startswith(("RSA", "ECDH"))}
 
     def _problems(self) -> Iterator[str]:
         method, signed = self.auth_method, self.via.startswith("signed")
         yield from self._problems_of_type()
-        if method in SECRET_METHODS and not self.client_secret.get_secret_value():
-            yield f"client_secret is missing, which {method} needs"
-        if method == "client_secret_jwt" and len(self.client_secret.get_secret_value().encode()) < MIN_MAC_SECRET:
-            yield f"client_secret must have {MIN_MAC_SECRET} bytes at least for client_secret_jwt"
+        yield from self._problems_of_secret()
         equipped = self.client_secret.get_secret_value() or self.signing_keys or self.client_certificate
         if method is None and not equipped:
             yield "client_secret is missing (or set token_endpoint_auth_method: none)"
@@ -231,6 +232,21 @@ class ProviderModel(Model):
         for name in (name for name, value in checked.items() if value is not None):
             yield f"{name} is checked by the ID token, and type: oauth2 has none"
 
+    def _problems_of_secret(self) -> Iterator[str]:
+        method, size = self.auth_method, len(self.client_secret.get_secret_value().encode("utf-8"))
+        if method in SECRET_METHODS and not size:
+            yield f"client_secret is missing, which {method} needs"
+            return
+        agreed = (
+            *self.id_token_algorithms, *self.userinfo_signed_response_alg, *self.authorization_signed_response_alg,
+            *self.introspection_signed_response_alg, *(["HS256"] if method == "client_secret_jwt" else []),
+        )  # fmt: skip
+        needed = max(
+            (int(algorithm.removeprefix("HS")) // 8 for algorithm in agreed if algorithm[:2] == "HS"), default=0
+        )
+        if size < needed:  # RFC 7518 3.2
+            yield f"client_secret must have {needed} bytes at least for what is signed with it"
+
     def _problems_of_profile(self) -> Iterator[str]:
         if self.profile is None:
             return
@@ -253,6 +269,8 @@ class ProviderModel(Model):
             yield "signing_keys has no key for signing"
         if self.profile is not None and signing and signing[0].algorithm not in FAPI_ALGORITHMS:
             yield f"profile: fapi2 needs a first signing key for one of {', '.join(FAPI_ALGORITHMS)}"
+        if self.introspection_encrypted_response_alg and not self.introspection_signed_response_alg:  # RFC 9701 6
+            yield "introspection_encrypted_response_alg needs introspection_signed_response_alg"
         for algorithm in sorted(self._asymmetric - {key.algorithm for key in decryption}):
             yield f"decryption_keys has no key for {algorithm}; write a JWK with that alg, or another algorithm"
 

@@ -90,6 +90,7 @@ def test_commented_keys_are_accepted_too(tmp_path: Path) -> None:
     provider = document.pop("provider")
     assert provider.pop("profile") == "fapi2"  # It refuses what some of the other keys allow.
     files = dict.fromkeys(("client_certificate", "client_certificate_key", "decryption_keys"), str(key))
+    provider["introspection_signed_response_alg"] = "RS256"  # What is encrypted is signed as well.
     document["providers"]["staff"].update({**provider, **files, "issuer": "https://login.example.com"})
     document["session"]["secret"] = SECRET["GATEWAY_SESSION__SECRET"]
     document["session"]["store"]["type"] = "redis"

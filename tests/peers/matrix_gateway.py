@@ -145,3 +145,13 @@ def write_keys(directory: Path) -> tuple[Path, Path]:
     for path, keys in zip(paths, (KeySet([SIGNING_KEY]), DECRYPTION_KEYS), strict=True):
         path.write_text(json.dumps(keys.as_dict(private=True)))
     return paths
+
+
+def encrypted(matrix: Matrix, kind: str, algorithm: str) -> dict[str, object]:
+    """Configure what a client whose registration has the same expects to be signed and encrypted."""
+    return {
+        **matrix.credentials("client_secret_post"),
+        f"{kind}_signed_response_alg": "ES256",
+        f"{kind}_encrypted_response_alg": algorithm,
+        f"{kind}_encrypted_response_enc": "A256GCM",
+    }

@@ -14,7 +14,7 @@ OBSERVER: Final = "post"
 
 SIGNATURES: Final = ("RS256", "PS256", "ES256", "EdDSA", "Ed25519", "HS256")
 KEY_ENCRYPTION: Final = ("RSA-OAEP-256", "ECDH-ES", "ECDH-ES+A256KW")
-PROTECTED: Final = ("id_token", "userinfo", "authorization")
+PROTECTED: Final = ("id_token", "userinfo", "authorization", "introspection")
 
 Members = dict[str, object]
 

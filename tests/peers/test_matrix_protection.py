@@ -3,7 +3,7 @@
 import pytest
 
 from .matrix_clients import EMAIL
-from .matrix_gateway import Matrix, run_matrix_site
+from .matrix_gateway import Matrix, encrypted, run_matrix_site
 from .matrix_registrations import KEY_ENCRYPTION, SIGNATURES
 
 pytestmark = pytest.mark.real("node")
@@ -64,12 +64,3 @@ def test_a_request_object_is_encrypted(matrix: Matrix, algorithm: str, via: str)
     with run_matrix_site(matrix, "request-object", provider) as site:
         assert site.sign_in().text == "hello alice"
         assert site.counts().get("pushed_authorization_request", 0) == (via == "signed_pushed")
-
-
-def encrypted(matrix: Matrix, kind: str, algorithm: str) -> dict[str, object]:
-    return {
-        **matrix.credentials("client_secret_post"),
-        f"{kind}_signed_response_alg": "ES256",
-        f"{kind}_encrypted_response_alg": algorithm,
-        f"{kind}_encrypted_response_enc": "A256GCM",
-    }

@@ -11,8 +11,8 @@ from .listener import Answer, Received, run_listener
 from .matrix_browser import go_on, visit
 from .matrix_client import Peer
 from .matrix_clients import EMAIL, introspect
-from .matrix_gateway import Matrix, run_matrix_site
-from .matrix_registrations import OBSERVER
+from .matrix_gateway import Matrix, encrypted, run_matrix_site
+from .matrix_registrations import KEY_ENCRYPTION, OBSERVER
 from .matrix_tls import certificate_thumbprint
 from .matrix_upstream import nonce_demanding, read_proof, run_tls_upstream
 from .node_provider import OPAQUE_RESOURCE, RESOURCE
@@ -90,10 +90,14 @@ def test_authentication_by_tls_alone_shows_an_upstream_no_certificate(matrix: Ma
     [
         pytest.param("client_secret_post", {}, id="json"),
         pytest.param("introspection-ES256", {"introspection_signed_response_alg": "ES256"}, id="jwt"),
+        *(pytest.param(f"introspection-{name}", name, id=f"encrypted-{name}") for name in KEY_ENCRYPTION),
     ],
 )
-def test_a_token_is_looked_up_until_it_is_revoked(matrix: Matrix, client_id: str, members: dict[str, object]) -> None:
-    provider = {**matrix.credentials("client_secret_post"), **members}
+def test_a_token_is_looked_up_until_it_is_revoked(
+    matrix: Matrix, client_id: str, members: dict[str, object] | str
+) -> None:
+    own = encrypted(matrix, "introspection", members) if isinstance(members, str) else members
+    provider = {**matrix.credentials("client_secret_post"), **own}
     with run_matrix_site(matrix, client_id, provider) as site:
         site.sign_in()
         session, service = site.session(), site.gateway.providers["default"]

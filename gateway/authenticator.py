@@ -18,7 +18,7 @@ from gateway.errors import (
     InvalidGrant,
     ProviderUnavailable,
 )
-from gateway.login_parameters import allowed_parameters, asked_max_age, strictest
+from gateway.login_parameters import allowed_parameters, asked_max_age, strictest, strictest_classes
 from gateway.oidc.authorization_response import ReceivedResponse
 from gateway.oidc.challenge import StepUp
 from gateway.oidc.client import SenderConstraint
@@ -108,7 +108,7 @@ class Authenticator:
             return_to=return_to,
             moment=Moment(now=self._now(), entropy=self._entropy),
             demand=StepUp(
-                acr_values=demand.acr_values or settings.required_acr,
+                acr_values=strictest_classes(demand.acr_values, settings.required_acr),
                 max_age=strictest(demand.max_age, settings.max_age, asked_max_age(allowed)),
             ),
             silent=allowed.get("prompt") == "none",
@@ -180,7 +180,7 @@ class Authenticator:
 
         What is here ends first and for good; the provider's part is tried and never stops it.
         """
-        session = held.session
+        session = (self._reload(held) or held).session  # A renewal may have replaced the tokens meanwhile.
         provider = self.provider(session.provider)
         self._store.end(session.id)
         if session.refresh_token is not None:
@@ -224,7 +224,9 @@ class Authenticator:
             return self._after_refusal(held, error)
         renewed = self._store.replace(replace(held, session=session.refreshed(tokens, id_token, self._now())))
         if renewed is None:  # Signed out meanwhile: the new tokens are nobody's.
-            provider.revoke(tokens.refresh_token or tokens.access_token, "refresh_token")
+            if tokens.refresh_token is not None:
+                provider.revoke(tokens.refresh_token, "refresh_token")
+            provider.revoke(tokens.access_token, "access_token")
             return None
         return replace(held, session=renewed)
 

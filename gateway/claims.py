@@ -19,6 +19,13 @@ def claim_at(claims: Mapping[str, object], path: str) -> object:
     return None
 
 
+def vouched(claims: Mapping[str, object]) -> Mapping[str, object]:
+    """Leave out an e-mail address that the provider does not call verified, where it speaks of that at all."""
+    if claims.get("email_verified", True) not in (True, "true"):
+        return {name: value for name, value in claims.items() if name != "email"}
+    return claims
+
+
 def claim_values(claims: Mapping[str, object], path: str) -> set[str]:
     """Read a claim as a set of texts: a list gives its members, a text itself, true and false their JSON words."""
     value = claim_at(claims, path)

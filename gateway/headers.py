@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
-from gateway.claims import claim_at, is_withheld
+from gateway.claims import claim_at, is_withheld, vouched
 from gateway.cookies import CookiePolicy, is_own_set_cookie, without_own
 from gateway.errors import GROUPS_OVERAGE, GatewayError
 from gateway.policy import Route
@@ -121,13 +121,14 @@ def route_headers(route: Route, session: Session | None, authorization: Headers)
 
 def identity(session: Session) -> Headers:
     """Name the user in the words that upstreams know; an absent claim gives no field."""
-    groups = session.claims.get("groups")
+    claims = vouched(session.claims)
+    groups = claims.get("groups")
     members = groups if isinstance(groups, list) else [groups]
     texts = {
         "user": session.subject,
         "issuer": session.issuer,
-        "email": session.claims.get("email"),
-        "preferred-username": session.claims.get("preferred_username"),
+        "email": claims.get("email"),
+        "preferred-username": claims.get("preferred_username"),
     }
     named = [(name, field_value(text)) for name, text in texts.items() if isinstance(text, str) and text]
     joined = ",".join(
@@ -141,7 +142,7 @@ def fill_template(template: str, session: Session | None) -> str | None:
 
     Raises `groups_overage` for a claim that the provider keeps elsewhere: to say nothing would say that there is none.
     """
-    claims: Mapping[str, object] = {} if session is None else {**session.claims, "sub": session.subject}
+    claims: Mapping[str, object] = {} if session is None else {**vouched(session.claims), "sub": session.subject}
     parts = _PLACEHOLDER.split(template)
     for index in range(1, len(parts), 2):
         if is_withheld(claims, parts[index]):
@@ -180,17 +181,26 @@ def field_value(text: str) -> str:
 def response_headers(headers: Headers, cookies: CookiePolicy, *, personal: bool) -> Headers:
     """Pass on an inner app's response fields but for a `Set-Cookie` of one of our cookies.
 
-    What a session was needed for is `personal`: no shared cache may give it to others, though the app, which knows
-    of no login, called it public (RFC 9111 5.2.2.7).
+    What a session was needed for is `personal`: no shared cache may give it to others, whatever the app, which knows of
+    no login, says or does not say (RFC 9111 5.2.2.7).
     """
     kept = [pair for pair in headers if not (pair[0].lower() == "set-cookie" and is_own_set_cookie(cookies, pair[1]))]
-    return [_personal(pair) for pair in kept] if personal else kept
+    if not personal:
+        return kept
+    others = [pair for pair in kept if pair[0].lower() not in _CACHING]
+    return [*others, ("Cache-Control", _personal(value for name, value in kept if name.lower() == "cache-control"))]
 
 
-def _personal(pair: tuple[str, str]) -> tuple[str, str]:
-    directives = [item.strip() for item in pair[1].split(",")] if pair[0].lower() == "cache-control" else []
+_CACHING = frozenset({"cache-control", "cdn-cache-control", "surrogate-control", "x-accel-expires"})
+"""What caches go by; all but the first are for shared caches alone, and often go before it (RFC 9213)."""
+
+
+def _personal(values: Iterable[str]) -> str:
+    # The app sees `Authorization`, which keeps shared caches away by itself (RFC 9111 3.5); they see a cookie instead.
+    directives = [item.strip() for value in values for item in value.split(",") if item.strip()]
     kept = [item for item in directives if item.lower().partition("=")[0] not in ("public", "s-maxage")]
-    return pair if kept == directives else (pair[0], ", ".join([*kept, "private"]))
+    private = any(item.lower().partition("=")[0] in ("private", "no-store") for item in kept)
+    return ", ".join(kept if private else [*kept, "private"])
 
 
 def _replaced(headers: Headers, route: Route) -> Headers:

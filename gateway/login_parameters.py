@@ -39,3 +39,10 @@ def _prompt(value: str) -> str:
     if words != ["none"] and (not words or not set(words) <= PROMPTS):
         raise GatewayError(PARAMETER_REFUSED, "prompt has no or an unknown value, or none and another one")
     return " ".join(words)
+
+
+def strictest_classes(demanded: tuple[str, ...], required: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the authentication classes that satisfy both, or what every login requires where none does."""
+    if not demanded or not required:
+        return demanded or required
+    return tuple(name for name in required if name in demanded) or required

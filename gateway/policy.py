@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gateway.claims import claim_values, is_withheld
+from gateway.claims import claim_values, is_withheld, vouched
 from gateway.errors import (
     ACCESS_DENIED,
     CROSS_SITE_REFUSED,
@@ -75,8 +75,9 @@ class Requirement:
         lacking = self.scope - set(session.scope.split())
         if lacking:
             return f"scope {' '.join(sorted(lacking))}"
+        claims = vouched(session.claims)
         for name, wanted in self.claims.items():
-            if not wanted & claim_values(session.claims, name):
+            if not wanted & claim_values(claims, name):
                 return f"claim {name}"
         return None
 

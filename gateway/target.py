@@ -26,6 +26,7 @@ MAX_TARGET_LENGTH = 8192
 MAX_HOST_LENGTH = 255
 REFUSED_METHODS = frozenset({"CONNECT", "TRACE", "TRACK"})
 
+_MOVED = frozenset({"HTTP_SCRIPT_NAME", "HTTP_PATH_INFO"})
 _METHOD = re.compile(r"[A-Z][A-Z0-9!#$%&'*+.^_`|~-]{0,31}")
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _PATH_CHARACTERS = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*")
@@ -171,6 +172,10 @@ def safe_return_to(url: str, public_url: str) -> str:
 
 
 def _raw_target(environ: Environ) -> tuple[str, str]:
+    if not _MOVED.isdisjoint(environ):
+        # Some servers let a header move the border between SCRIPT_NAME and PATH_INFO: rules and app would then read
+        # two different paths out of one target.
+        raise GatewayError(TARGET_AMBIGUOUS, "a header names SCRIPT_NAME or PATH_INFO")
     decoded_path = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}" or "/"
     raw = environ.get("RAW_URI") or environ.get("REQUEST_URI")
     if raw is None:

@@ -354,4 +354,5 @@ def test_an_inner_app_cannot_overwrite_our_cookies() -> None:
         ("Set-Cookie", "lang=de"),
     ]
     kept = [("Set-Cookie", "theme=dark"), ("X-Other", "__Host-gateway=x"), ("Set-Cookie", "lang=de")]
-    assert response_headers(headers, COOKIES, personal=True) == kept
+    assert response_headers(headers, COOKIES, personal=False) == kept
+    assert response_headers(headers, COOKIES, personal=True) == [*kept, ("Cache-Control", "private")]

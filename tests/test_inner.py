@@ -168,7 +168,7 @@ def test_the_inner_app_is_called_with_a_copy_and_cannot_set_our_cookies() -> Non
         return lambda _: None
 
     assert list(Admitted(inner=app, environ=given, cookies=COOKIES, personal=True)(start_response)) == [b"body"]
-    assert sent == [("200 OK", [("Set-Cookie", "a=1")], None)]
+    assert sent == [("200 OK", [("Set-Cookie", "a=1"), ("Cache-Control", "private")], None)]
     assert given == before
 
 

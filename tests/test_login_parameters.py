@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from gateway.errors import GatewayError
-from gateway.login_parameters import MAX_LENGTH, allowed_parameters, asked_max_age, strictest
+from gateway.login_parameters import MAX_LENGTH, allowed_parameters, asked_max_age, strictest, strictest_classes
 
 ALL: Final = ("acr_values", "prompt", "login_hint", "ui_locales", "max_age")
 
@@ -89,3 +89,20 @@ def test_max_age_is_read(parameters: Mapping[str, str], age: int | None) -> None
 )
 def test_the_strictest_of_several_ages(ages: tuple[int | None, ...], smallest: int | None) -> None:
     assert strictest(*ages) == smallest
+
+
+@pytest.mark.parametrize(
+    ("demanded", "required", "expected"),
+    [
+        pytest.param((), (), (), id="nothing"),
+        pytest.param(("a",), (), ("a",), id="only-demanded"),
+        pytest.param((), ("a",), ("a",), id="only-required"),
+        pytest.param(("a", "b"), ("b", "c"), ("b",), id="what-both-name"),
+        pytest.param(("b", "a"), ("a", "b"), ("a", "b"), id="in-the-order-of-the-configuration"),
+        pytest.param(("low",), ("high",), ("high",), id="a-demand-lowers-nothing"),
+    ],
+)
+def test_the_classes_that_satisfy_a_demand_and_the_configuration(
+    demanded: tuple[str, ...], required: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    assert strictest_classes(demanded, required) == expected

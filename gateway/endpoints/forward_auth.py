@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, unquote_to_bytes
 from werkzeug import Response
 
 from gateway.authenticator import Authenticator
-from gateway.claims import claim_values, is_withheld
+from gateway.claims import claim_values, is_withheld, vouched
 from gateway.config import Settings
 from gateway.cookies import session_handles
 from gateway.endpoints.request import Request
@@ -128,16 +128,16 @@ def _narrow(session: Session, wanted: Mapping[str, set[str]]) -> None:
 def _shown(session: Session, name: str) -> set[str]:
     if name == "allowed_groups":
         return claim_values(session.claims, "groups")
-    # An address that the provider has not verified proves nothing about its owner.
-    verified = session.claims.get("email_verified", True) in (True, "true")
-    emails = claim_values(session.claims, "email") if verified else set()
+    emails = claim_values(vouched(session.claims), "email")
     if name == "allowed_emails":
         return emails
     return {domain for email in emails for domain in _domains(email)}
 
 
 def _domains(email: str) -> set[str]:
-    domain = email.rpartition("@")[2].lower()
+    person, _, domain = email.lower().partition("@")
+    if not person or not domain or "@" in domain:  # `a@evil@corp.com` is of no domain (GHSA-c5c4-8r6x-56w3).
+        return set()
     labels = domain.split(".")
     # `.example.com` allows the domains below it, `example.com` only itself.
     return {domain, *(f".{'.'.join(labels[index:])}" for index in range(1, len(labels)))}

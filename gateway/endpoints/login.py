@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from urllib.parse import urlencode
 
 from werkzeug import Response
 
@@ -34,6 +35,7 @@ from gateway.oidc.authorization_response import ReceivedResponse, error_problem
 from gateway.oidc.challenge import StepUp
 from gateway.oidc.messages import Entropy
 from gateway.oidc.transaction import Transaction, is_second_attempt
+from gateway.policy import is_same_origin
 from gateway.responses import Responses, with_cookies
 from gateway.session import Session
 from gateway.store import session_id
@@ -42,6 +44,10 @@ from gateway.target import safe_return_to
 MAX_RETURN_TO = 2048
 """A longer address is not remembered whole: the transaction has to fit into a cookie."""
 
+MAX_STEP_UPS = 3
+"""How many different demands are met one right after the other, before it is a circle."""
+
+_COUNTS = frozenset(str(number) for number in range(1, MAX_STEP_UPS))
 _STALE = (TRANSACTION_EXPIRED, TRANSACTION_REPEATED)
 
 
@@ -69,6 +75,9 @@ class LoginEndpoints:
         another site's address, and `provider_unknown` for an issuer that is not one of ours to the letter.
         """
         parameters = {**request.query(), **(request.form() if request.target.method == "POST" else {})}
+        if request.target.method == "POST" and not is_same_origin(request.target, self.settings.public_url):
+            # Our cookies do not come with another site's form, so those of logins under way could not be counted.
+            return self.responses.redirect(f"{request.target.path}?{urlencode(parameters)}")
         wanted = parameters.get("rd") or parameters.get("target_link_uri") or "/"
         return_to = safe_return_to(wanted, self.settings.public_url)
         name = self._chosen(parameters)
@@ -92,9 +101,12 @@ class LoginEndpoints:
 
         Raises `step_up_failed` when a login that was asked for it has just been completed, and it is demanded still.
         """
-        if cookie_value(request.cookies, self.settings.cookies.step_up) == _name(demand):
+        noted, _, count = (cookie_value(request.cookies, self.settings.cookies.step_up) or "").partition(".")
+        if noted == _name(demand) or count == str(MAX_STEP_UPS):
             raise GatewayError(STEP_UP_FAILED, f"still {demand}")
-        return self.begin(request, session.provider, request.target.raw, {}, demand=demand, step_up=_name(demand))
+        number = int(count) + 1 if count in _COUNTS else 1
+        mark = f"{_name(demand)}.{number}"
+        return self.begin(request, session.provider, request.target.raw, {}, demand=demand, step_up=mark)
 
     def begin(
         self,

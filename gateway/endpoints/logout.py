@@ -8,7 +8,7 @@ from werkzeug import Response
 
 from gateway.authenticator import Authenticator
 from gateway.config import Settings
-from gateway.cookies import LogoutNote, begin_logout, deletion, find_logout, session_handles
+from gateway.cookies import LogoutNote, begin_logout, deletion, find_logout, read_cookies, session_handles
 from gateway.endpoints.request import Request
 from gateway.errors import CROSS_SITE_REFUSED, GatewayError
 from gateway.oidc.messages import Entropy
@@ -45,7 +45,7 @@ class LogoutEndpoints:
         if held is None:
             return self._without_session(return_to)
         if posted or self._is_wish(request):
-            return self._end(held, return_to)
+            return self._end(request, held, return_to)
         user = held.session.claims.get("email") or held.session.claims.get("preferred_username") or ""
         return self.responses.sign_out_page(action=request.target.path, rd=return_to, user=_printable(str(user)))
 
@@ -60,10 +60,13 @@ class LogoutEndpoints:
             response.headers.add("Set-Cookie", deletion(policy, policy.logout))
         return response
 
-    def _end(self, held: HeldSession, return_to: str) -> Response:
+    def _end(self, request: Request, held: HeldSession, return_to: str) -> Response:
         policy = self.settings.cookies
         begun = self.authenticator.end_session(held)
-        cookies = [deletion(policy, policy.session)]
+        # A login under way would sign the user in again, and the note of a stronger one is not the next user's.
+        names = dict.fromkeys(name for name, _ in read_cookies(request.cookies))
+        left = [name for name in names if policy.is_transaction(name) or name == policy.step_up]
+        cookies = [deletion(policy, name) for name in (policy.session, *left)]
         if begun.url is None:
             return self.responses.redirect(return_to or self.settings.post_logout_path, cookies)
         cookies.append(begin_logout(policy, LogoutNote(state=begun.state, return_to=return_to), self.entropy))

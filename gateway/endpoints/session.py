@@ -19,7 +19,7 @@ from gateway.responses import Responses
 from gateway.session import Session
 from gateway.store import Clock, SessionStore
 
-_NOT_SHOWN = frozenset({"nonce", "at_hash", "c_hash", "s_hash", "sid", "jti"})
+_NOT_SHOWN = frozenset({"nonce", "at_hash", "c_hash", "s_hash", "sid", "jti", "_claim_names", "_claim_sources"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

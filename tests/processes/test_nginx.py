@@ -116,6 +116,9 @@ def test_the_application_receives_the_token_where_the_route_says_so(site: str, a
         pytest.param("a=1; {own}; b=2", "a=1; b=2", id="between"),
         pytest.param("a=1; {own}", "a=1;", id="last"),
         pytest.param("gateway_theme=dark; {own}", "gateway_theme=dark;", id="beside-a-similar-name"),
+        pytest.param("{own}; gateway=x", None, id="another-of-that-name-was-planted"),
+        pytest.param("{own}; __Host-gateway=x", None, id="another-with-the-prefix"),
+        pytest.param("a=1; {own}; {own}; {own}", None, id="three-times"),
     ],
 )
 def test_the_application_does_not_receive_the_session(site: str, alice: str, cookies: str, rest: str | None) -> None:
@@ -130,6 +133,9 @@ def test_the_application_does_not_receive_the_session(site: str, alice: str, coo
         pytest.param({"X-Auth-Request-User": "root"}, id="user"),
         pytest.param({"X-Auth-Request-Preferred-Username": "root"}, id="absent-claim"),
         pytest.param({"X_Auth_Request_User": "root"}, id="underscores"),
+        pytest.param({"X-Auth-Request-Issuer": "https://root.example"}, id="issuer"),
+        pytest.param({"X-Forwarded-User": "root", "X-Forwarded-Groups": "root"}, id="another-name-for-it"),
+        pytest.param({"X-Forwarded-Issuer": "root", "X-Original-URL": "/root", "DPoP": "root"}, id="and-more-of-them"),
         pytest.param({"Authorization": "Bearer root"}, id="token"),
         pytest.param({"Connection": "X-Auth-Request-User", "X-Auth-Request-User": "root"}, id="connection"),
     ],
@@ -153,6 +159,13 @@ def test_a_route_may_ask_for_a_group(site: str, alice: str, bob: str, user: str,
         pytest.param("GET", "/admin/", {"X-Forwarded-Uri": "/public/"}, 403, id="target"),
         pytest.param("DELETE", "/api/1", {**OWN_FORM, "X-Forwarded-Method": "GET"}, 403, id="method"),
         pytest.param("POST", "/", {"Sec-Fetch-Site": "cross-site"}, 403, id="cross-site"),
+        pytest.param(
+            "GET",
+            "/",
+            {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-Fetch-Site": "same-site"},
+            403,
+            id="websocket-of-a-sibling",
+        ),
         pytest.param("GET", "/public%2F..%2Fadmin/", {}, 403, id="encoded-slashes"),
     ],
 )
@@ -196,4 +209,6 @@ def get(site: str, target: str, cookie: str = "", headers: Mapping[str, str] | N
 
 def identity(answer: Answer) -> dict[str, str]:
     fields: Mapping[str, str] = answer.shown["fields"]
-    return {name: value for name, value in fields.items() if name.startswith("x-auth-request-")}
+    assert fields.get("x-auth-request-issuer", "http://127.0.0.1:").startswith("http://127.0.0.1:")
+    shown = {name: value for name, value in fields.items() if name.startswith("x-auth-request-")}
+    return {name: value for name, value in shown.items() if name != "x-auth-request-issuer"}

@@ -17,7 +17,7 @@ from wsgiref.types import StartResponse, WSGIApplication
 from werkzeug import Response
 
 from gateway.authenticator import Authenticator
-from gateway.back_channel import BackChannel
+from gateway.back_channel import CALLS_OF_ONE_AMONG_SEVERAL, UNLIMITED_CALLS, BackChannel
 from gateway.config import Settings, load_settings, load_standalone_settings, parse_settings
 from gateway.config_provider import ProviderSettings
 from gateway.config_sources import ConfigurationError
@@ -64,7 +64,11 @@ class Gateway:
     def __init__(self, settings: Settings, app: WSGIApplication | None, outside: Outside) -> None:
         self.settings = settings
         self.providers = {
-            name: Provider(settings=one, channel=back_channel(one, outside), clock=outside.clock)
+            name: Provider(
+                settings=one,
+                channel=back_channel(one, outside, alone=len(settings.providers) == 1),
+                clock=outside.clock,
+            )
             for name, one in settings.providers.items()
         }
         self.store = SessionStore(
@@ -271,12 +275,13 @@ def _upstream(settings: Settings, url: str) -> Upstream:
     )
 
 
-def back_channel(settings: ProviderSettings, outside: Outside) -> BackChannel:
-    """Make the way to a provider."""
+def back_channel(settings: ProviderSettings, outside: Outside, *, alone: bool = True) -> BackChannel:
+    """Make the way to a provider, which may be one of several."""
     transport = outside.transport or RequestsTransport(
         verify=settings.verify_tls, timeout=settings.timeout, certificate=settings.certificate
     )
-    return BackChannel(transport=transport, clock=outside.clock, entropy=outside.entropy)
+    limit = UNLIMITED_CALLS if alone else CALLS_OF_ONE_AMONG_SEVERAL
+    return BackChannel(transport=transport, clock=outside.clock, entropy=outside.entropy, max_calls=limit)
 
 
 def _nothing_here(_environ: dict[str, Any], _start_response: StartResponse) -> Iterable[bytes]:

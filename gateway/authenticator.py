@@ -12,6 +12,7 @@ from gateway.errors import (
     PROVIDER_UNKNOWN,
     SESSION_BUSY,
     SESSION_TOKEN_EXPIRED,
+    SESSION_TOO_LARGE,
     TRANSACTION_EXPIRED,
     TRANSACTION_REPEATED,
     GatewayError,
@@ -26,7 +27,7 @@ from gateway.oidc.dpop import new_dpop_key
 from gateway.oidc.messages import Entropy, Moment, base64url
 from gateway.oidc.transaction import Transaction, new_transaction, second_attempt
 from gateway.provider import Provider
-from gateway.session import Lifetimes, Login, Session, new_session
+from gateway.session import MAX_LOGIN_BYTES, Lifetimes, Login, Session, new_session, size_of
 from gateway.store import Clock, HeldSession, SessionStore, session_id
 
 REFRESH_WAIT_STEPS = 300
@@ -135,6 +136,8 @@ class Authenticator:
         if not self._store.claim(transaction.state, 2 * TRANSACTION_SECONDS):
             raise GatewayError(TRANSACTION_REPEATED)
         login = provider.redeem(response)
+        if size_of(login) > MAX_LOGIN_BYTES:
+            raise GatewayError(SESSION_TOO_LARGE, f"more than {MAX_LOGIN_BYTES} bytes of claims and tokens")
         held = self._store.create(lambda name: self._session_of(name, login, transaction))
         for name in {*transaction.replaces, *(session_id(handle) for handle in handles)}:
             self._store.end(name)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from gateway.errors import PROVIDER_UNREACHABLE, ConnectionLost, ProviderUnavailable
 from gateway.kept import Clock
 from gateway.oidc.dpop import DPoPKey, demands_nonce, offered_nonce, with_proof
 from gateway.oidc.messages import Call, Entropy, Moment, Reply, Transport
+
+UNLIMITED_CALLS = 10_000
+"""More than there are threads."""
+
+CALLS_OF_ONE_AMONG_SEVERAL = 12
+"""Of the 32 threads of a worker, so that two slow providers leave a third room."""
 
 Build = Callable[[Moment], Call]
 """Builds a call for a moment; a repeated call is built anew, since no assertion may be used twice."""
@@ -17,10 +25,14 @@ class BackChannel:
     """Sends calls over a transport.
 
     The newest nonce of each server is kept, that of a resource apart from that of the authorization server, though
-    both may be at one address (RFC 9449 8, 9).
+    both may be at one address (RFC 9449 8, 9). At most `max_calls` are under way at once, and none waits for a place:
+    where there are several providers, a slow one must not hold all threads.
     """
 
-    def __init__(self, *, transport: Transport, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self, *, transport: Transport, clock: Clock, entropy: Entropy, max_calls: int = UNLIMITED_CALLS
+    ) -> None:
+        self._places = threading.BoundedSemaphore(max_calls)
         self._transport = transport
         self._clock = clock
         self._entropy = entropy
@@ -35,10 +47,19 @@ class BackChannel:
 
         `access_token` is for calls that present one; it goes out bound to the proof. Raises `ProviderUnavailable`.
         """
-        if key is None:
-            return self._transport(build(self.moment()))
+        if not self._places.acquire(blocking=False):
+            raise ProviderUnavailable(PROVIDER_UNREACHABLE, "too many calls are under way", retry_after=1)
+        try:
+            return self._transport(build(self.moment())) if key is None else self._proven(build, key, access_token)
+        finally:
+            self._places.release()
+
+    def _proven(self, build: Build, key: DPoPKey, access_token: str | None) -> Reply:
         server = "authorization server" if access_token is None else "resource"
-        reply, sent = self._prove_and_send(build, key, server, access_token)
+        try:
+            reply, sent = self._prove_and_send(build, key, server, access_token)
+        except ConnectionLost:
+            reply, sent = self._prove_and_send(build, key, server, access_token)
         offered = offered_nonce(reply)
         if demands_nonce(reply) and offered is not None and offered != sent:
             reply, _ = self._prove_and_send(build, key, server, access_token)

@@ -64,7 +64,7 @@ def register(  # noqa: PLR0913 - one parameter for each option.
     try:
         wanted = registrar.wanted(_parsed(members), software_id)
         if update:
-            registration = registrar.update(read_registration(file), wanted)
+            registration = registrar.update(read_registration(file, settings.issuer), wanted)
         else:
             token = None if initial_access_token_file is None else initial_access_token_file.read().strip()
             token = registrar.initial_access_token(token_client) if token_client is not None else token
@@ -83,7 +83,7 @@ def unregister(path: str | None, name: str | None, *, forget: bool) -> None:
     """End the registration at the provider, and remove its file."""
     settings, file = _target(path, name)
     try:
-        _registrar(settings).unregister(read_registration(file))
+        _registrar(settings).unregister(read_registration(file, settings.issuer))
     except GatewayError as error:
         if not forget:
             _fail(f"{error}\n{file} was left as it is; --forget removes it all the same")

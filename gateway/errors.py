@@ -39,6 +39,14 @@ class ProviderUnavailable(GatewayError):
     """The provider could not be asked: sessions live on, and a login may be tried again."""
 
 
+class TooManyRequests(ProviderUnavailable):
+    """The provider has had enough of one user, or of us for one grant: it says nothing about the others."""
+
+
+class ConnectionLost(ProviderUnavailable):
+    """The provider hung up before it answered a question that may be asked again."""
+
+
 class InvalidGrant(GatewayError):
     """The provider says that this code or refresh token is worth nothing (RFC 6749 5.2)."""
 
@@ -228,6 +236,7 @@ REGISTRATION_INVALID = _problem(
 
 # Sessions.
 STORE_DOWN = _unavailable("store_down", "Sessions cannot be looked up at the moment")
+SESSION_TOO_LARGE = _login_failed("session_too_large")
 SESSION_BUSY = _unavailable("session_busy", "Your session is being renewed")
 SESSION_TOKEN_EXPIRED = _unavailable("session_token_expired", "Your session cannot be renewed at the moment")
 

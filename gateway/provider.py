@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from gateway.back_channel import BackChannel
+from gateway.backoff import Backoff
 from gateway.config_provider import ProviderSettings
 from gateway.errors import (
     ID_TOKEN_MISSING,
     METADATA_INVALID,
     METADATA_ISSUER_MISMATCH,
     PROVIDER_ANSWER_INVALID,
-    PROVIDER_UNREACHABLE,
+    TOKEN_REFUSED,
     GatewayError,
     ProviderUnavailable,
+    TooManyRequests,
 )
 from gateway.kept import BACKOFF_SECONDS, Clock
 from gateway.oidc.authorization_request import (
@@ -80,7 +82,7 @@ class Provider:
         self._clock = clock
         self._published = Published(settings=settings, channel=channel, clock=clock)
         self.tokens = TokenService(settings=settings, channel=channel, published=self._published, clock=clock)
-        self._refresh_again_at = 0.0
+        self._backoff = Backoff(clock)
 
     def metadata(self) -> ProviderMetadata:
         """Return the provider's metadata, which is discovered on first use."""
@@ -136,16 +138,17 @@ class Provider:
         """Use a session's refresh token; an ID token that comes with the answer must be about the same login.
 
         Raises `InvalidGrant` when the refresh token is worth nothing. After an outage the provider is left alone for
-        a few seconds, so that requests do not queue up behind its timeout.
+        a few seconds, so that requests do not queue up behind its timeout; after an answer that is about this session,
+        only with this session.
         """
-        if self._clock() < self._refresh_again_at:
-            raise ProviderUnavailable(PROVIDER_UNREACHABLE, "still left alone", retry_after=BACKOFF_SECONDS)
+        self._backoff.check(session.id)
         try:
             return self._refresh(session)
         except GatewayError as error:
             if not isinstance(error, ProviderUnavailable) and error.problem not in _NO_ANSWER:
                 raise
-            self._refresh_again_at = self._clock() + BACKOFF_SECONDS
+            about_one = isinstance(error, TooManyRequests) or error.problem is TOKEN_REFUSED
+            self._backoff.begin(session.id if about_one else None)
             retry_after = error.retry_after or BACKOFF_SECONDS
             raise ProviderUnavailable(error.problem, error.detail, retry_after=retry_after) from error
 

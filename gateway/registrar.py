@@ -73,12 +73,12 @@ class Registrar:
         if endpoint is None:
             raise GatewayError(METADATA_LACKING, "the provider has no registration_endpoint")
         reply = self._channel.send(lambda _: registration_call(endpoint, members, initial_access_token))
-        return process_registration(reply, members)
+        return process_registration(reply, members, self._settings.issuer)
 
     def update(self, registration: Registration, members: Mapping[str, object]) -> Registration:
         """Replace what is registered by these members."""
         reply = self._channel.send(lambda _: update_call(registration, members))
-        return process_registration(reply, members, previous=registration)
+        return process_registration(reply, members, self._settings.issuer, previous=registration)
 
     def unregister(self, registration: Registration) -> None:
         """End the registration."""
@@ -92,10 +92,10 @@ class Registrar:
         return registration_request(client, extra, response_type=client.response_type)
 
 
-def read_registration(path: Path) -> Registration:
+def read_registration(path: Path, issuer: str) -> Registration:
     """Read a registration back; raises `registration_invalid`."""
     try:
-        return parse_registration(parse_json_object(path.read_bytes()))
+        return parse_registration(parse_json_object(path.read_bytes()), issuer)
     except OSError as error:
         raise GatewayError(REGISTRATION_INVALID, f"{path} cannot be read: {error.strerror}") from error
 

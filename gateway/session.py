@@ -15,6 +15,14 @@ from gateway.oidc.transaction import Transaction
 FORMAT = 2
 """The version of the form at rest; a session of another version is no session."""
 
+MAX_LOGIN_BYTES = 128 * 1024
+
+PROTOCOL_CLAIMS = frozenset(
+    {"iss", "sub", "aud", "exp", "iat", "nbf", "jti", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "c_hash",
+     "s_hash", "sid"}
+)  # fmt: skip
+"""What an ID token says of itself and of the login, not of the user (OIDC Core 2)."""
+
 MAX_TOUCH_INTERVAL = 60
 """How long use of a session may go unrecorded, in seconds."""
 
@@ -43,7 +51,8 @@ class Session:
     """A signed-in user; times are seconds since the epoch, tokens stay out of the repr.
 
     `provider`, `issuer` and `client_id` say who signed the user in, and for whom. `token_scheme` is how the access
-    token is presented, `dpop_key` the key that it is bound to (RFC 9449).
+    token is presented, `dpop_key` the key that it is bound to (RFC 9449). `id_token_claims` names what the ID token,
+    and not only userinfo, has said of the user.
     """
 
     id: str
@@ -52,6 +61,7 @@ class Session:
     client_id: str
     subject: str
     claims: Mapping[str, object] = field(repr=False)
+    id_token_claims: tuple[str, ...] = field(default=(), repr=False)
     scope: str
     access_token: str = field(repr=False)
     token_scheme: str
@@ -111,10 +121,18 @@ class Session:
             access_expires_at=tokens.expires_at,
             refresh_token=tokens.refresh_token or self.refresh_token,
             id_token=id_token.raw if id_token else self.id_token,
-            claims=_renewed(self.claims, id_token.claims) if id_token else self.claims,
+            claims=_renewed(self, id_token.claims) if id_token else self.claims,
+            id_token_claims=_of_user(id_token) or self.id_token_claims,
             scope=tokens.scope,
             seen_at=max(now, self.seen_at),
         )
+
+
+def size_of(login: Login) -> int:
+    """Tell how much a login weighs at rest, in bytes: every request reads it again."""
+    tokens = login.tokens
+    texts = (tokens.access_token, tokens.refresh_token, "" if login.id_token is None else login.id_token.raw)
+    return len(json.dumps(login.claims)) + sum(len(text or "") for text in texts)
 
 
 def new_session(*, session_id: str, transaction: Transaction, client_id: str, login: Login, now: int) -> Session:
@@ -127,6 +145,7 @@ def new_session(*, session_id: str, transaction: Transaction, client_id: str, lo
         client_id=client_id,
         subject=login.subject,
         claims=login.claims,
+        id_token_claims=_of_user(login.id_token),
         scope=tokens.scope,
         access_token=tokens.access_token,
         token_scheme=tokens.scheme,
@@ -140,6 +159,10 @@ def new_session(*, session_id: str, transaction: Transaction, client_id: str, lo
     )
 
 
+def _of_user(id_token: IDToken | None) -> tuple[str, ...]:
+    return () if id_token is None else tuple(sorted(id_token.claims.keys() - PROTOCOL_CLAIMS))
+
+
 def to_bytes(session: Session) -> bytes:
     """Write a session down as JSON."""
     return json.dumps({"format": FORMAT, **asdict(session)}, separators=(",", ":")).encode("utf-8")
@@ -151,14 +174,16 @@ def from_bytes(data: bytes) -> Session | None:
         members = json.loads(data)
         if members.pop("format") != FORMAT:
             return None
-        return Session(**members)
+        return Session(**{**members, "id_token_claims": tuple(members["id_token_claims"])})
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 
-def _renewed(old: Mapping[str, object], new: Mapping[str, object]) -> dict[str, object]:
-    # What is kept elsewhere by now is not known from earlier. The nonce belongs to the login and is what a later ID
-    # token is held against (OIDC Core 12.2).
-    elsewhere = withheld_names(new)
-    kept = {name: value for name, value in old.items() if name not in elsewhere}
+def _renewed(session: Session, new: Mapping[str, object]) -> dict[str, object]:
+    # What is kept elsewhere by now is not known from earlier. What an ID token said is withdrawn by one that speaks of
+    # the user and says it no more; one that says nothing of the user withdraws nothing. The nonce belongs to the login
+    # and is what a later ID token is held against (OIDC Core 12.2).
+    of_user = new.keys() - PROTOCOL_CLAIMS
+    gone = withheld_names(new) | (set(session.id_token_claims) - of_user if of_user else set())
+    kept = {name: value for name, value in session.claims.items() if name not in gone}
     return {**kept, **{name: value for name, value in new.items() if name != "nonce"}}

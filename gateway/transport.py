@@ -7,11 +7,11 @@ import time
 from http.cookiejar import DefaultCookiePolicy
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
-from gateway.errors import PROVIDER_ANSWER_INVALID, PROVIDER_UNREACHABLE, ProviderUnavailable
+from gateway.errors import PROVIDER_ANSWER_INVALID, PROVIDER_UNREACHABLE, ConnectionLost, ProviderUnavailable
 from gateway.oidc.messages import MAX_REPLY_BYTES, RETRY_AFTER_SECONDS, Call, Reply
+from gateway.transport_deadline import DeadlineAdapter
 
 _CHUNK_BYTES = 64 * 1024
 _MAX_IDLE = 32  # As many as a worker has threads; what is over is closed after each call, with a warning.
@@ -40,6 +40,8 @@ class RequestsTransport:
         except requests.ConnectionError as error:
             if call.method != "GET" or isinstance(error, requests.exceptions.SSLError | requests.ConnectTimeout):
                 raise _unreachable(call, error) from error
+            if "DPoP" in call.headers:  # A proof is good once; whoever made it may make another.
+                raise ConnectionLost(PROVIDER_UNREACHABLE, str(_unreachable(call, error))) from error
         except (requests.RequestException, HTTPError, OSError) as error:
             raise _unreachable(call, error) from error
         try:
@@ -71,7 +73,7 @@ def _session(*, verify: bool | str, certificate: tuple[str, str] | None = None) 
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers["User-Agent"] = "gateway"
     for scheme in ("https://", "http://"):
-        session.mount(scheme, HTTPAdapter(pool_maxsize=_MAX_IDLE))
+        session.mount(scheme, DeadlineAdapter(pool_maxsize=_MAX_IDLE))
     return session
 
 

@@ -35,7 +35,7 @@ def _register(provider: FakeProvider, userinfo: Protection | None = None) -> dic
     )
     asked = registration_request(client, {"client_name": "Gateway"})
     reply = provider.transport(registration_call(f"{ISSUER}/register", asked, None))
-    registration = process_registration(reply, asked)
+    registration = process_registration(reply, asked, ISSUER)
     return {"client_id": registration.client_id, "client_secret": registration.client_secret}
 
 

@@ -185,7 +185,7 @@ def test_h13_a_registration_may_not_say_when_its_secret_ends(site: Site) -> None
         "token_endpoint_auth_method": "client_secret_basic",
     }
     reply = site.provider.transport(registration_call(f"{ISSUER}/register", asked, None))
-    registration = process_registration(reply, asked)
+    registration = process_registration(reply, asked, ISSUER)
 
     assert "client_secret_expires_at" not in json_object(reply)
     assert registration.client_secret_expires_at is None

@@ -25,7 +25,8 @@ ORDER: Final = (
         "config_provider", "config", "config_docs", "login_parameters",
     ),
     (
-        "backends", "backends.base", "backends.file", "backends.memory", "backends.redis", "store", "transport", "kept",
+        "backends", "backends.base", "backends.file", "backends.memory", "backends.redis", "store",
+        "transport_deadline", "transport", "kept", "backoff",
         "back_channel", "published", "token_service", "provider", "registrar", "token_cache", "tls",
         "upstream_pool", "upstream_body", "upstream",
     ),

@@ -14,7 +14,7 @@ import pytest
 from peers.listener import Answer, run_listener
 from peers.servers import LOOPBACK, free_port
 
-from gateway.errors import ProviderUnavailable
+from gateway.errors import ConnectionLost, ProviderUnavailable
 from gateway.oidc.messages import MAX_REPLY_BYTES, Call
 from gateway.transport import RequestsTransport
 
@@ -201,11 +201,31 @@ def test_a_chunked_answer_is_read_whole() -> None:
     ],
 )
 def test_an_answer_of_single_bytes_does_not_outlast_the_deadline(head: str, piece: bytes) -> None:
+    assert_cut(head.encode("ascii") + b"\r\n\r\n", piece)
+
+
+@pytest.mark.parametrize(
+    ("start", "piece"),
+    [
+        pytest.param(b"", b"H", id="status-line"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nX-Long: ", b"x", id="header"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", id="headers"),
+        pytest.param(b"", b"HTTP/1.1 100 Continue\r\n\r\n", id="interim-answers"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0", id="chunk-size"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n", id="trailers"),
+    ],
+)
+def test_no_part_of_an_answer_outlasts_the_deadline(start: bytes, piece: bytes) -> None:
+    """One provider of several could hold every thread otherwise, with nothing but patience."""
+    assert_cut(start, piece)
+
+
+def assert_cut(start: bytes, piece: bytes) -> None:
     pieces = 0
 
     def drip(connection: socket.socket, _: int) -> None:
         nonlocal pieces
-        connection.sendall(head.encode("ascii") + b"\r\n\r\n")
+        connection.sendall(start)
         while pieces < 100 and not server.stopping.wait(SHORT / 6):
             connection.sendall(piece)
             pieces += 1
@@ -281,3 +301,22 @@ def test_unchecked_certificates_are_loud(caplog: pytest.LogCaptureFixture, verif
     with caplog.at_level(logging.WARNING, "gateway.transport"):
         RequestsTransport(verify=verify, timeout=TIMEOUT)
     assert len(caplog.records) == warnings
+
+
+def hang_up(_: socket.socket, __: int) -> None:
+    """Answer nothing."""
+
+
+def test_a_proof_is_not_sent_twice_by_the_wire() -> None:
+    """RFC 9449 4.2: whoever made it may make another."""
+    with serving(hang_up) as server, transport() as send:
+        call = Call(method="GET", url=server.origin, headers={"DPoP": "a.b.c"})
+        with pytest.raises(ConnectionLost):
+            send(call)
+        assert len(server.requests) == 1
+
+
+def test_a_connection_is_used_again_after_an_answer_within_the_deadline() -> None:
+    with run_listener(lambda _: Answer(body="x" * 200_000)) as listener, transport() as send:
+        for _ in range(3):
+            assert len(send(get(listener.origin)).body) == 200_000

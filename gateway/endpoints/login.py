@@ -81,7 +81,7 @@ class LoginEndpoints:
         wanted = parameters.get("rd") or parameters.get("target_link_uri") or "/"
         return_to = safe_return_to(wanted, self.settings.public_url)
         name = self._chosen(parameters)
-        if name is None:
+        if name is None or self._would_replace(request, name):
             return self.responses.chooser(list(self.settings.providers.values()), parameters)
         return self.begin(request, name, return_to, parameters, demand=self._demand(parameters))
 
@@ -200,6 +200,13 @@ class LoginEndpoints:
             return issuers[parameters["iss"]]
         only = self.settings.only_provider
         return parameters.get("provider") or (None if only is None else only.name)
+
+    def _would_replace(self, request: Request, provider: str) -> bool:
+        # Another site's link does not get to put its provider's user in the place of ours; the user may.
+        if request.target.fetch_site in ("same-origin", "none"):
+            return False
+        held = self.authenticator.find_session(session_handles(self.settings.cookies, request.cookies))
+        return held is not None and held.session.provider != provider
 
     def _demand(self, parameters: Mapping[str, str]) -> StepUp:
         # A page that was told what is missing may ask for it: what a rule wants, and nothing else.

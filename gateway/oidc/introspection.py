@@ -30,7 +30,8 @@ ACCESS_TOKEN_TYPES = frozenset({"bearer", "dpop", "access_token"})
 
 _CHECKED: Final = object()
 _COMPACT_RE = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+")
-_QUOTED_RE = re.compile(r'"(?:[^"\\]|\\.)*+"')
+_QUOTED_RE = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+MAX_CACHE_CONTROL = 8 * 1024
 _SECONDS_RE = re.compile(r"[0-9]{1,9}")
 
 
@@ -254,7 +255,10 @@ def _part(encoded: str) -> dict[str, object]:
 
 def _max_age(reply: Reply) -> int:
     # Anything unclear means that it may not be reused at all (RFC 9111 4.2.1).
-    header = _QUOTED_RE.sub("", reply.headers.get("cache-control", "")).lower()
+    sent = reply.headers.get("cache-control", "")
+    if len(sent) > MAX_CACHE_CONTROL:
+        return 0
+    header = _QUOTED_RE.sub("", sent).lower()
     directives = [directive.strip(" \t") for directive in header.split(",")]
     ages = [value for name, _, value in (each.partition("=") for each in directives) if name == "max-age"]
     if len(ages) != 1 or not _SECONDS_RE.fullmatch(ages[0]) or {"no-store", "no-cache"}.intersection(directives):

@@ -18,6 +18,7 @@ from gateway.errors import (
     RESPONSE_PARAMETER_REPEATED,
     GatewayError,
     ProviderUnavailable,
+    TooManyRequests,
 )
 
 MAX_REPLY_BYTES = 1 << 20
@@ -114,10 +115,11 @@ def parse_json_object(text: bytes) -> dict[str, object]:
 
 def raise_if_unavailable(reply: Reply, what: str) -> None:
     """Raise `provider_unreachable` when the provider says that it cannot answer now (5xx, 429)."""
-    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR or reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise ProviderUnavailable(
-            PROVIDER_UNREACHABLE, f"{what} answered {reply.status}", retry_after=RETRY_AFTER_SECONDS
-        )
+    detail = f"{what} answered {reply.status}"
+    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+        raise TooManyRequests(PROVIDER_UNREACHABLE, detail, retry_after=RETRY_AFTER_SECONDS)
+    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise ProviderUnavailable(PROVIDER_UNREACHABLE, detail, retry_after=RETRY_AFTER_SECONDS)
 
 
 def single_parameters(encoded: bytes) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
@@ -76,6 +77,9 @@ def process_discovery(
         raise GatewayError(METADATA_ISSUER_MISMATCH, f"configured {issuer!r}, discovered {members.get('issuer')!r}")
     if not is_loopback(urlsplit(issuer).hostname or ""):
         _check_elsewhere(members)
+    aliases = members.get("mtls_endpoint_aliases")
+    if isinstance(aliases, dict):  # What was written by hand counts for a client with a certificate too.
+        members["mtls_endpoint_aliases"] = {name: url for name, url in aliases.items() if name not in overrides}
     return process_metadata({**members, **overrides}, issuer, required=required)
 
 
@@ -122,11 +126,30 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def may_be_this_machine(host: str) -> bool:
+    """Tell whether a host may mean this machine, in any of the spellings that resolvers take.
+
+    Numbers that are no proper address are among them: `127.1`, `0x7f000001`.
+    """
+    name = host.lower().rstrip(".")
+    if is_loopback(name) or name in ("ip6-localhost", "ip6-loopback") or _NUMERIC.fullmatch(name):
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    plain = getattr(address, "ipv4_mapped", None) or address
+    return bool(plain.is_loopback or plain.is_unspecified or plain.is_link_local)
+
+
+_NUMERIC = re.compile(r"(?!\d+\.\d+\.\d+\.\d+\Z)(?:0x[0-9a-f]*|\d+)(?:\.(?:0x[0-9a-f]*|\d+))*")
+
+
 def _check_elsewhere(members: Mapping[str, object]) -> None:
     aliases = members.get("mtls_endpoint_aliases")
     for name, url in [*members.items(), *(aliases.items() if isinstance(aliases, dict) else ())]:
         is_endpoint = name in (*REQUIRED_ENDPOINTS, *OPTIONAL_ENDPOINTS) and isinstance(url, str)
-        if is_endpoint and is_protected_url(url) and is_loopback(urlsplit(url).hostname or ""):
+        if is_endpoint and is_protected_url(url) and may_be_this_machine(urlsplit(url).hostname or ""):
             raise GatewayError(METADATA_INVALID, f"{name} is on this machine, though the issuer is not")
 
 

@@ -6,13 +6,14 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
 from gateway.errors import REGISTRATION_INVALID, REGISTRATION_REFUSED, GatewayError
 from gateway.oidc.client import Client
 from gateway.oidc.client_auth import SECRET_METHODS, authenticated_call
 from gateway.oidc.client_metadata import check_agreement
 from gateway.oidc.messages import Call, Moment, Reply, json_object, raise_if_unavailable
-from gateway.oidc.metadata import ProviderMetadata, is_protected_url
+from gateway.oidc.metadata import ProviderMetadata, is_protected_url, may_be_this_machine
 
 MAX_ID_LENGTH = 1024
 MAX_SECRET_LENGTH = 8 * 1024
@@ -84,7 +85,7 @@ def delete_call(registration: Registration) -> Call:
 
 
 def process_registration(
-    reply: Reply, requested: Mapping[str, object], *, previous: Registration | None = None
+    reply: Reply, requested: Mapping[str, object], issuer: str, *, previous: Registration | None = None
 ) -> Registration:
     """Check the answer to a registration, or to the reading or the update of the `previous` one.
 
@@ -96,7 +97,7 @@ def process_registration(
     members = _members(reply)
     if reply.status not in (200, 201):  # 200 is RFC 7592's.
         raise _refusal(reply.status, members)
-    registration = parse_registration(members, previous)
+    registration = parse_registration(members, issuer, previous)
     check_agreement(members, requested)
     registered = {**requested, **registration.members}
     method = registered.get("token_endpoint_auth_method") or "client_secret_basic"  # RFC 7591 2: the default.
@@ -115,7 +116,9 @@ def process_deletion(reply: Reply) -> None:
         raise GatewayError(REGISTRATION_REFUSED, f"the registration endpoint answered {reply.status}")
 
 
-def parse_registration(members: Mapping[str, object], previous: Registration | None = None) -> Registration:
+def parse_registration(
+    members: Mapping[str, object], issuer: str, previous: Registration | None = None
+) -> Registration:
     """Read a registration from the provider's members, fresh or kept (RFC 7591 3.2.1, RFC 7592 3).
 
     What is missing is taken from `previous`. A missing `client_secret_expires_at` is forgiven, as providers leave it
@@ -130,6 +133,8 @@ def parse_registration(members: Mapping[str, object], previous: Registration | N
     uri = _text(members, "registration_client_uri", _TOKEN_RE, MAX_SECRET_LENGTH)
     if (token is None) != (uri is None) or (uri is not None and not is_protected_url(uri)):
         raise GatewayError(REGISTRATION_INVALID, "registration_client_uri is no https URL or lacks its token")
+    if uri is not None and may_be_this_machine(_host(uri)) and not may_be_this_machine(_host(issuer)):
+        raise GatewayError(REGISTRATION_INVALID, "registration_client_uri is on this machine, the issuer is not")
     return Registration(
         client_id=client_id,
         client_secret=_text(members, "client_secret", _VSCHAR_RE, MAX_SECRET_LENGTH) or "",
@@ -195,3 +200,7 @@ def _expiry(members: Mapping[str, object]) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1 << 40:
         raise GatewayError(REGISTRATION_INVALID, "client_secret_expires_at is not a time")
     return int(value) or None
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""

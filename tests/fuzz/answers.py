@@ -58,7 +58,7 @@ FIELDS: Final = (
 MOMENT: Final = Moment(now=NOW, entropy=lambda size: b"\x01" * size)
 DPOP_KEY: Final = new_dpop_key(lambda size: b"\x02" * size)
 WANTED: Final = ExchangeWanted(audience=("api",), scope=("read",))
-PREVIOUS: Final = parse_registration(REGISTRATION)
+PREVIOUS: Final = parse_registration(REGISTRATION, ISSUER)
 REQUESTED: Final = {
     name: REGISTRATION[name] for name in ("redirect_uris", "response_types", "id_token_signed_response_alg")
 }
@@ -179,7 +179,7 @@ def check_registration(reply: Reply) -> bool:
     accepted = False
     for previous in (None, PREVIOUS):
         with Foreseen():
-            registration = process_registration(reply, REQUESTED, previous=previous)
+            registration = process_registration(reply, REQUESTED, ISSUER, previous=previous)
             assert fits_into_a_header(registration.client_id + registration.client_secret)
             _check_kept(registration)
             accepted = True
@@ -189,7 +189,7 @@ def check_registration(reply: Reply) -> bool:
 def _check_kept(registration: Registration) -> None:
     for call in (read_call(registration), update_call(registration, registration.members)):
         assert fits_into_a_header(call.url + call.headers["Authorization"])
-    kept = parse_registration(json.loads(json.dumps(registration.members)))
+    kept = parse_registration(json.loads(json.dumps(registration.members)), ISSUER)
     assert kept.client_id == registration.client_id
 
 

@@ -82,6 +82,7 @@ class Start:
     query: str
     form: str
     posted: bool
+    origin: str
 
 
 def answer(dice: Dice) -> Answer:
@@ -102,7 +103,7 @@ def signed_answer(dice: Dice) -> SignedAnswer:
 def start(dice: Dice) -> Start:
     """Choose what a login is begun with."""
     both = [form(applied(pair_changes(dice, START_NAMES), START), splices(dice, 1), plain=False) for _ in range(2)]
-    return Start(both[0], both[1], dice.below(3) == 2)
+    return Start(both[0], both[1], dice.below(3) == 2, dice.pick((ORIGIN, "https://evil.example")))
 
 
 def check_query(answer: Answer) -> bool:
@@ -139,10 +140,19 @@ def check_signed(answer: SignedAnswer) -> bool:
 
 def check_start(begun: Start) -> bool:
     here = site("query")
-    fields = [("Accept", "text/html"), ("Content-Type", FORM)]
+    fields = [("Accept", "text/html"), ("Content-Type", FORM), ("Origin", begun.origin)]
     body = begun.form.encode("utf-8", "surrogatepass") if begun.posted else b""
     method = "POST" if begun.posted else "GET"
     reply = here.ask(f"/oauth2/start?{_latin(begun.query)}", method=method, fields=fields, body=body)
+    if begun.posted and begun.origin != ORIGIN and reply.status == 303:
+        # Another site's form begins nothing; it becomes a link to the same place.
+        assert "Set-Cookie" not in reply.headers
+        assert reply.headers["Location"].startswith("/oauth2/start?")
+        reply = here.ask(reply.headers["Location"], fields=[("Accept", "text/html")])
+    return _is_begun(here, reply)
+
+
+def _is_begun(here: Site, reply: Exchange) -> bool:
     assert not sets_session(reply)
     assert here.received == []
     if reply.status != 303:

@@ -27,9 +27,10 @@ from gateway.oidc.registration import (
 from oidc.keys import JSON_HEADERS, json_reply
 
 NOW: Final = 1_800_000_000
-ENDPOINT: Final = "https://op.example/register"
+ISSUER: Final = "https://op.example"
+ENDPOINT: Final = f"{ISSUER}/register"
 METADATA: Final = ProviderMetadata(
-    issuer="https://op.example",
+    issuer=ISSUER,
     authorization_endpoint="https://op.example/authorize",
     token_endpoint="https://op.example/token",
     jwks_uri="https://op.example/jwks",
@@ -61,12 +62,12 @@ HONEST: Final[Mapping[str, object]] = {
 
 
 def process(members: Mapping[str, object], status: int = 201) -> Registration:
-    return process_registration(json_reply(members, status), REQUESTED)
+    return process_registration(json_reply(members, status), REQUESTED, ISSUER)
 
 
 def process_error(reply: Reply) -> GatewayError:
     with pytest.raises(GatewayError) as error:
-        process_registration(reply, REQUESTED)
+        process_registration(reply, REQUESTED, ISSUER)
     return error.value
 
 
@@ -123,7 +124,7 @@ def test_an_honest_answer() -> None:
 def test_a_registration_is_kept_and_read_again() -> None:
     registration = process(HONEST)
     kept = json.loads(json.dumps(dict(registration.members)))
-    assert parse_registration(kept) == registration
+    assert parse_registration(kept, ISSUER) == registration
 
 
 @pytest.mark.parametrize(
@@ -143,16 +144,32 @@ def test_a_registration_is_kept_and_read_again() -> None:
             {"registration_access_token": None, "registration_client_uri": None},
             id="RFC 7591 alone",
         ),
-        pytest.param(
-            {"registration_client_uri": "http://localhost:8443/r/new"},
-            {"registration_client_uri": "http://localhost:8443/r/new"},
-            id="provider on this machine",
-        ),
     ],
 )
 def test_answers(members: dict[str, object], expected: dict[str, object]) -> None:
     registration = process({**HONEST, **members})
     assert {name: getattr(registration, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        pytest.param("http://127.0.0.1:9200/customers/_all", id="address"),
+        pytest.param("http://localhost:8443/r/new", id="name"),
+        pytest.param("https://127.1/r", id="short-form"),
+        pytest.param("https://[::ffff:127.0.0.1]/r", id="mapped"),
+    ],
+)
+def test_a_registration_is_not_managed_on_this_machine_unless_the_issuer_is_here(uri: str) -> None:
+    """A provider elsewhere would have the operator's machine ask its own services."""
+    answer = json_reply({**HONEST, "registration_client_uri": uri}, 201)
+    here = process_registration(answer, REQUESTED, "http://localhost:8443")
+    assert here.registration_client_uri == uri
+    with pytest.raises(GatewayError) as error:
+        process_registration(answer, REQUESTED, ISSUER)
+    assert error.value.code == "registration_invalid"
+    with pytest.raises(GatewayError):
+        parse_registration(here.members, ISSUER)
 
 
 def test_h13_a_secret_without_its_expiry() -> None:
@@ -161,13 +178,13 @@ def test_h13_a_secret_without_its_expiry() -> None:
 
 def test_a_client_that_needs_no_secret() -> None:
     requested = {**REQUESTED, "token_endpoint_auth_method": "private_key_jwt"}
-    assert process_registration(json_reply(without("client_secret"), 201), requested).client_secret == ""
+    assert process_registration(json_reply(without("client_secret"), 201), requested, ISSUER).client_secret == ""
 
 
 def test_a_template_says_how_the_client_authenticates() -> None:
     requested = {"software_id": "t1", "redirect_uris": ["https://app.example/cb"]}
     answer = {**HONEST, "token_endpoint_auth_method": "client_secret_post"}
-    registration = process_registration(json_reply(answer, 201), requested)
+    registration = process_registration(json_reply(answer, 201), requested, ISSUER)
     assert registration.members["token_endpoint_auth_method"] == "client_secret_post"
     assert registration.members["software_id"] == "t1"
 
@@ -209,9 +226,9 @@ def test_answers_that_are_refused(members: dict[str, object]) -> None:
 
 def test_the_default_method_needs_a_secret() -> None:
     requested = {"redirect_uris": ["https://app.example/cb"]}
-    assert process_registration(json_reply(HONEST, 201), requested).client_secret == "n3w-s3cret"
+    assert process_registration(json_reply(HONEST, 201), requested, ISSUER).client_secret == "n3w-s3cret"
     with pytest.raises(GatewayError) as error:
-        process_registration(json_reply(without("client_secret"), 201), requested)
+        process_registration(json_reply(without("client_secret"), 201), requested, ISSUER)
     assert error.value.code == "registration_invalid"
 
 
@@ -251,7 +268,7 @@ def test_a_refusal_says_why_in_quotes_and_not_at_length() -> None:
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_an_outage(status: int) -> None:
     failure = process_error(json_reply(HONEST, status))
-    assert type(failure) is ProviderUnavailable
+    assert isinstance(failure, ProviderUnavailable)
     with pytest.raises(ProviderUnavailable):
         process_deletion(Reply(status=status))
 
@@ -307,7 +324,7 @@ def test_a_provider_without_management() -> None:
 )  # fmt: skip
 def test_rfc7592_3_answers_to_reading_and_updating(answer: Mapping[str, object], expected: dict[str, object]) -> None:
     previous = process({**HONEST, "client_secret_expires_at": NOW})
-    registration = process_registration(json_reply(answer), REQUESTED, previous=previous)
+    registration = process_registration(json_reply(answer), REQUESTED, ISSUER, previous=previous)
     assert {name: getattr(registration, name) for name in expected} == expected
 
 
@@ -322,7 +339,7 @@ def test_rfc7592_3_answers_to_reading_and_updating(answer: Mapping[str, object],
 def test_rfc7592_3_answers_that_are_refused(answer: Mapping[str, object]) -> None:
     previous = process(HONEST)
     with pytest.raises(GatewayError) as error:
-        process_registration(json_reply(answer), REQUESTED, previous=previous)
+        process_registration(json_reply(answer), REQUESTED, ISSUER, previous=previous)
     assert error.value.code == "registration_invalid"
 
 
@@ -342,7 +359,7 @@ def test_rfc7592_2_3_deletions_that_are_refused(status: int) -> None:
 
 def test_a_kept_registration_that_was_tampered_with() -> None:
     kept = dict(process(HONEST).members)
-    assert parse_registration(kept).client_id == "new"
+    assert parse_registration(kept, ISSUER).client_id == "new"
     with pytest.raises(GatewayError) as error:
-        parse_registration({**kept, "registration_client_uri": "http://evil.example/"})
+        parse_registration({**kept, "registration_client_uri": "http://evil.example/"}, ISSUER)
     assert error.value.code == "registration_invalid"

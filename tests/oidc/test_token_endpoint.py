@@ -247,7 +247,7 @@ def test_errors_of_the_token_endpoint(status: int, error: object, kind: type[Gat
 @pytest.mark.parametrize("status", [429, 500, 502, 503])
 def test_an_outage_says_nothing_about_the_grant(status: int) -> None:
     failure = process_error(json_reply({"error": "invalid_grant"}, status))
-    assert type(failure) is ProviderUnavailable
+    assert isinstance(failure, ProviderUnavailable)
     assert failure.code == "provider_unreachable"
 
 

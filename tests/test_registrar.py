@@ -2,9 +2,7 @@
 
 import json
 import stat
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,8 @@ from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from harness import SECRET
-from werkzeug.serving import WSGIRequestHandler, make_server
+from peers.servers import free_port
+from processes.running import origin_at, run_threads
 
 from gateway.app import Gateway
 from gateway.cli import main
@@ -23,11 +22,6 @@ from gateway.testing import Browser, FakeClient, FakeProvider
 
 ORIGIN = "https://app.example"
 TOKEN_CLIENT = FakeClient(client_id="registrar", client_secret="the secret of the registrar", redirect_uris=[])
-
-
-class _Quiet(WSGIRequestHandler):
-    def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002
-        """Say nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,24 +54,11 @@ class Place:
         return browser.navigate(f"{ORIGIN}/home").status
 
 
-@contextmanager
-def serving(provider: FakeProvider) -> Iterator[None]:
-    server = make_server("127.0.0.1", 0, provider, threaded=True, request_handler=_Quiet)
-    provider.issuer = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
-
-
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    provider = FakeProvider(issuer="http://127.0.0.1", clients=[TOKEN_CLIENT], sign_in_as="alice", id_token_alg="ES256")
-    with serving(provider):
+    port = free_port()
+    provider = FakeProvider(issuer=origin_at(port), clients=[TOKEN_CLIENT], sign_in_as="alice", id_token_alg="ES256")
+    with run_threads(port, provider):
         file = tmp_path / "var" / "registration.json"
         config = tmp_path / "config.yaml"
         document = {

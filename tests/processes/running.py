@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import ssl
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -151,9 +152,9 @@ def run_provider(public_urls: Sequence[str], users: Mapping[str, Mapping[str, ob
 
 
 @contextmanager
-def run_threads(port: int, app: WSGIApplication) -> Iterator[None]:
+def run_threads(port: int, app: WSGIApplication, *, tls: ssl.SSLContext | None = None) -> Iterator[None]:
     """Run a WSGI app in threads of this process."""
-    server = make_server(LOOPBACK, port, app, threaded=True, request_handler=QuietHandler)
+    server = make_server(LOOPBACK, port, app, threaded=True, request_handler=QuietHandler, ssl_context=tls)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

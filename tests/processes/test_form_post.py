@@ -2,7 +2,6 @@
 
 import datetime
 import ssl
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,15 +9,14 @@ from typing import Any
 
 import pytest
 from peers.browser import run_browser
-from peers.servers import LOOPBACK, free_port
+from peers.servers import free_port
 from playwright.sync_api import Page
-from werkzeug.serving import make_server
 
 from gateway import Gateway
 from gateway.devtls import localhost_certificate
 from gateway.testing import FakeClient, FakeProvider
 
-from .running import CLIENT_ID, CLIENT_SECRET, RING_SECRET, SECONDS, QuietHandler, origin_at, run_threads
+from .running import CLIENT_ID, CLIENT_SECRET, RING_SECRET, SECONDS, origin_at, run_threads
 
 pytestmark = pytest.mark.real("chromium")
 
@@ -29,20 +27,11 @@ MODES = [
 ]
 
 
-@contextmanager
-def run_https(port: int, app: Any, directory: Path) -> Iterator[None]:
+def localhost_tls(directory: Path) -> ssl.SSLContext:
     files = localhost_certificate(directory, datetime.datetime.now(datetime.UTC))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files.certificate, files.key)
-    server = make_server(LOOPBACK, port, app, threaded=True, ssl_context=context, request_handler=QuietHandler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join(SECONDS)
-        server.server_close()
+    return context
 
 
 @contextmanager
@@ -67,7 +56,7 @@ def run_site(directory: Path, authorization: Mapping[str, str]) -> Iterator[tupl
             "session": {"secret": RING_SECRET, "store": {"type": "memory"}},
         }
     )(greeting)
-    with run_threads(provider_port, provider), run_https(port, gateway, directory):
+    with run_threads(provider_port, provider), run_threads(port, gateway, tls=localhost_tls(directory)):
         yield public_url, provider
 
 

@@ -15,7 +15,7 @@ from types import FrameType
 import click
 
 from gateway.app import Gateway, Outside
-from gateway.cli_registration import register, unregister
+from gateway.cli_registration import CONFIGURATION_EXIT_CODE, register, unregister
 from gateway.config import Settings, load_standalone_settings
 from gateway.config_docs import configuration_table, schema_text
 from gateway.config_sources import CONFIG_VARIABLE, ConfigurationError
@@ -24,7 +24,6 @@ from gateway.devtls import localhost_certificate
 from gateway.errors import GatewayError, StoreUnavailable
 
 DEV_TLS_DIRECTORY = Path("var/dev-tls")
-CONFIGURATION_EXIT_CODE = 2
 
 
 @click.group()

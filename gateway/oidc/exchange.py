@@ -19,13 +19,13 @@ from gateway.oidc.client import Client
 from gateway.oidc.client_auth import authenticated_call
 from gateway.oidc.messages import Call, Moment, Reply, json_object, raise_if_unavailable
 from gateway.oidc.metadata import ProviderMetadata
+from gateway.oidc.token_endpoint import expires_in
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"
 JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
 
 MAX_TOKEN_LENGTH = 8 * 1024
-MAX_LIFETIME = 10 * 365 * 24 * 3600
 RETRY_AFTER_SECONDS = 30
 
 SCHEMES: Mapping[str, str] = {"bearer": "Bearer", "dpop": "DPoP"}
@@ -104,8 +104,12 @@ def process_exchange(
     scheme = SCHEMES.get(token_type.lower()) if isinstance(token_type, str) else None
     if scheme is None or scheme not in schemes:
         raise GatewayError(EXCHANGE_INVALID, f"token_type {token_type!r}, and we send {' or '.join(schemes)}")
+    lifetime = expires_in(members, EXCHANGE_INVALID)
     return ExchangedToken(
-        access_token=access_token, scheme=scheme, expires_at=_expires_at(members, now), scope=_scope(members, wanted)
+        access_token=access_token,
+        scheme=scheme,
+        expires_at=None if lifetime is None else now + lifetime,
+        scope=_scope(members, wanted),
     )
 
 
@@ -137,14 +141,3 @@ def _scope(members: Mapping[str, object], wanted: ExchangeWanted) -> tuple[str, 
     if not isinstance(granted, str) or not granted.isascii() or not granted.isprintable():
         raise GatewayError(EXCHANGE_INVALID, "scope is not a printable text")
     return tuple(dict.fromkeys(name for name in granted.split(" ") if name))
-
-
-def _expires_at(members: Mapping[str, object], now: int) -> int | None:
-    lifetime = members.get("expires_in")
-    if isinstance(lifetime, str) and lifetime.isascii() and lifetime.isdigit() and len(lifetime) < 12:
-        lifetime = int(lifetime)  # Some providers send the number as a text.
-    if lifetime is None:
-        return None
-    if isinstance(lifetime, bool) or not isinstance(lifetime, int | float) or not 0 <= lifetime <= MAX_LIFETIME:
-        raise GatewayError(EXCHANGE_INVALID, "expires_in is not a number of seconds")
-    return now + int(lifetime)

@@ -13,6 +13,7 @@ from gateway.errors import (
     TOKEN_TYPE_UNSUPPORTED,
     GatewayError,
     InvalidGrant,
+    Problem,
     ProviderUnavailable,
 )
 from gateway.oidc.authorization_response import AuthorizationResponse
@@ -92,7 +93,7 @@ def process_token_reply(reply: Reply, *, client: Client, requested_scope: str, n
     scheme = "DPoP" if client.sender_constraint is SenderConstraint.DPOP else "Bearer"
     if (_text(members, "token_type") or "").lower() != scheme.lower():
         raise GatewayError(TOKEN_TYPE_UNSUPPORTED, f"token_type {members.get('token_type')!r}, not {scheme}")
-    lifetime = _expires_in(members)
+    lifetime = expires_in(members, TOKEN_ANSWER_INVALID)
     return TokenSet(
         access_token=access_token,
         scheme=scheme,
@@ -101,6 +102,21 @@ def process_token_reply(reply: Reply, *, client: Client, requested_scope: str, n
         scope=requested_scope if members.get("scope") is None else _text(members, "scope") or "",
         expires_at=None if lifetime is None else now + lifetime,
     )
+
+
+def expires_in(members: Mapping[str, object], problem: Problem) -> int | None:
+    """Read a token's lifetime in seconds, None where the provider did not say (RFC 6749 5.1).
+
+    Raises `problem` for what is not a number of seconds from 0 to ten years.
+    """
+    value = members.get("expires_in")
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 12:
+        value = int(value)  # Some providers send the number as a text.
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_EXPIRES_IN:
+        raise GatewayError(problem, "expires_in is not a number of seconds")
+    return int(value)
 
 
 def _token_error(members: Mapping[str, object]) -> GatewayError:
@@ -130,14 +146,3 @@ def _text(members: Mapping[str, object], name: str) -> str | None:
     if not isinstance(value, str | None) or not (value or "").isprintable():
         raise GatewayError(TOKEN_ANSWER_INVALID, f"{name} is not a printable text")  # RFC 6749 appendix A.
     return value
-
-
-def _expires_in(members: Mapping[str, object]) -> int | None:
-    value = members.get("expires_in")
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 12:
-        value = int(value)  # Some providers send the number as a text.
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_EXPIRES_IN:
-        raise GatewayError(TOKEN_ANSWER_INVALID, "expires_in is not a number of seconds")
-    return int(value)

@@ -154,7 +154,7 @@ def _settings(document: Document) -> Settings:
     ring = KeyRing.of([secret.get_secret_value() for secret in document.session.secret])
     scheme = urlsplit(document.public_url).scheme
     providers = _providers(document, callback_path, document.public_url + post_logout_path)
-    posted = any((one.client.response_mode or "").startswith("form_post") for one in providers.values())
+    posted = any(one.client.expects_form for one in providers.values())
     cookies = CookiePolicy(name=document.session.cookie_name, secure=scheme == "https", ring=ring, cross_site=posted)
     routes = tuple(_route(route, document.upstream or "") for route in document.routes)
     default_route = _route(RouteModel(path="/**"), document.upstream or "")

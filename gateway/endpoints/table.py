@@ -59,9 +59,8 @@ def _callbacks(settings: Settings, login: LoginEndpoints) -> EndpointTable:
     """Lay out the redirect URIs, one for each provider, which takes the way of answering that it was asked for."""
     table = {}
     for name, provider in settings.providers.items():
-        posted = (provider.client.response_mode or "").startswith("form_post")
         path = provider.client.redirect_uri.removeprefix(settings.public_url)
         # A GET is answered too: a browser that goes back, or a provider that does not do as it was asked.
-        methods = ("GET", "POST") if posted else ("GET",)
+        methods = ("GET", "POST") if provider.client.expects_form else ("GET",)
         table[path] = Endpoint(methods=methods, answer=partial(login.callback, provider=name))
     return table

@@ -72,7 +72,7 @@ def read_response(parameters: Mapping[str, str], client: Client, *, posted: bool
     signed response, other parameters do not count (JARM 2.3).
     """
     mode = client.response_mode or "query"
-    if posted != mode.startswith("form_post"):
+    if posted != client.expects_form:
         raise GatewayError(
             RESPONSE_MODE_MISMATCH, f"asked for {mode}, but the answer was {'a' if posted else 'no'} form"
         )

@@ -58,3 +58,8 @@ class Client:
     introspection: Protection | None = None
     request_object_encryption: tuple[str, str] | None = None
     leeway: int = 60
+
+    @property
+    def expects_form(self) -> bool:
+        """Whether the authorization response is asked for as a form that is posted (OAuth 2.0 Form Post 2)."""
+        return (self.response_mode or "").startswith("form_post")

@@ -4,58 +4,54 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication
 
 from werkzeug import Response
 
+from gateway.administration import Administration
+from gateway.assembly import Outside, make_providers, make_store, make_upstreams
 from gateway.authenticator import Authenticator
-from gateway.back_channel import CALLS_OF_ONE_AMONG_SEVERAL, UNLIMITED_CALLS, BackChannel
 from gateway.config import Settings, load_settings, load_standalone_settings, parse_settings
-from gateway.config_provider import ProviderSettings
 from gateway.config_sources import ConfigurationError
 from gateway.cookies import session_handles
+from gateway.endpoints.administration import AdministrationEndpoint
 from gateway.endpoints.forward_auth import ForwardAuthEndpoint
 from gateway.endpoints.keys import KeysEndpoint
 from gateway.endpoints.login import LoginEndpoints, LoginFailed
 from gateway.endpoints.logout import LogoutEndpoints
 from gateway.endpoints.request import Request
 from gateway.endpoints.session import SessionEndpoints
-from gateway.endpoints.table import EndpointTable, endpoint_table
-from gateway.errors import INTERNAL, METHOD_REFUSED, NOT_FOUND, TOKEN_INACTIVE, GatewayError
+from gateway.endpoints.single_logout import SingleLogoutEndpoints
+from gateway.endpoints.table import Endpoints, EndpointTable, endpoint_table
+from gateway.errors import INTERNAL, METHOD_REFUSED, NOT_FOUND, STORE_PER_PROCESS, TOKEN_INACTIVE, GatewayError
 from gateway.headers import Headers
 from gateway.inner import Admitted, inner_environ, upstream_url
 from gateway.oidc.challenge import StepUp
-from gateway.oidc.messages import Entropy, Transport
-from gateway.policy import Decision, Route, Verdict, asks_who, decide_all, fitting_session, match_all
-from gateway.provider import Provider
+from gateway.open_streams import OpenStreams
+from gateway.policy import (
+    SAFE_METHODS,
+    Decision,
+    Route,
+    Token,
+    Verdict,
+    asks_who,
+    decide_all,
+    fitting_session,
+    match_all,
+)
 from gateway.reactions import Reactions, is_repeatable
 from gateway.responses import Responses
 from gateway.session import Session
-from gateway.store import Clock, SessionStore, make_backend
+from gateway.single_logout import SingleLogout
+from gateway.store import HeldSession
 from gateway.target import Environ, read_target
-from gateway.transport import RequestsTransport
-from gateway.upstream import Upstream
 from gateway.upstream_tokens import UpstreamTokens
 
 _log = logging.getLogger("gateway")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outside:
-    """What the gateway takes from outside itself; tests put their own here."""
-
-    transport: Transport | None = None
-    clock: Clock = time.time
-    entropy: Entropy = secrets.token_bytes
-    sleep: Callable[[float], None] = time.sleep
 
 
 class Gateway:
@@ -63,22 +59,8 @@ class Gateway:
 
     def __init__(self, settings: Settings, app: WSGIApplication | None, outside: Outside) -> None:
         self.settings = settings
-        self.providers = {
-            name: Provider(
-                settings=one,
-                channel=back_channel(one, outside, alone=len(settings.providers) == 1),
-                clock=outside.clock,
-            )
-            for name, one in settings.providers.items()
-        }
-        self.store = SessionStore(
-            backend=make_backend(settings.store),
-            ring=settings.ring,
-            realm=settings.public_url,
-            lifetimes=settings.lifetimes,
-            clock=outside.clock,
-            entropy=outside.entropy,
-        )
+        self.providers = make_providers(settings, outside)
+        self.store = make_store(settings, outside)
         self.authenticator = Authenticator(
             providers=self.providers,
             store=self.store,
@@ -96,7 +78,8 @@ class Gateway:
             settings=settings, authenticator=self.authenticator, responses=self._responses, entropy=outside.entropy
         )
         self.endpoints = self._lay_out_endpoints(outside)
-        self.upstreams = {url: _upstream(settings, url) for url in settings.upstream_urls}
+        self.upstreams = make_upstreams(settings)
+        self._streams = OpenStreams(lambda handle: self.authenticator.find_session([handle]) is not None)
         self._inner: Mapping[str, WSGIApplication] = {**self.upstreams, "": app or _nothing_here}
 
     @classmethod
@@ -131,16 +114,19 @@ class Gateway:
             return self._failed(environ, error)(environ, start_response)
 
     def _decide(self, environ: Environ) -> Response | Admitted:
+        if self.settings.store.type == "memory" and environ.get("wsgi.multiprocess"):
+            raise GatewayError(STORE_PER_PROCESS, "session.store.type: memory serves one process; use file or redis")
         target = read_target(environ, self.settings.trusted_proxies)
         request = Request(target=target, environ=environ)
         if target.path in self.endpoints:
             return self._endpoint(request)
         routes = match_all(self.settings.routes, self.settings.default_route, target)
-        session = fitting_session(routes, self._session(request) if asks_who(routes) else None)
+        held = self._held(request) if asks_who(routes) else None
+        session = fitting_session(routes, None if held is None else held.session)
         now = int(self._clock())
         decision = decide_all(routes, session, target, public_origin=self.settings.public_url, now=now)
         if decision.verdict is Verdict.ALLOW:
-            return self._admitted(request, routes[0], session)
+            return self._admitted(request, routes[0], None if session is None else held)
         if decision.verdict is Verdict.LOGIN:
             return self._challenge(request, routes)
         if decision.step_up is not None and session is not None:
@@ -155,19 +141,20 @@ class Gateway:
         response.headers["Allow"] = ", ".join(endpoint.methods)
         return response
 
-    def _session(self, request: Request) -> Session | None:
-        held = self.authenticator.current_session(session_handles(self.settings.cookies, request.cookies))
-        return None if held is None else held.session
+    def _held(self, request: Request) -> HeldSession | None:
+        return self.authenticator.current_session(session_handles(self.settings.cookies, request.cookies))
 
-    def _admitted(self, request: Request, route: Route, session: Session | None) -> Admitted:
+    def _admitted(self, request: Request, route: Route, held: HeldSession | None, *, renewed: bool = False) -> Admitted:
+        session = None if held is None else held.session
         authorization = self._authorization(request, route, session)
         environ = inner_environ(request.environ, request.target, route, session, self.settings.rules, authorization)
         return Admitted(
             inner=self._inner[route.upstream],
             environ=environ,
             cookies=self.settings.cookies,
-            personal=session is not None,
-            react=None if session is None else self._reactions(request, route, session, proven=len(authorization) > 1),
+            personal=held is not None,
+            react=None if held is None else self._reactions(request, route, held, authorization, renewed=renewed),
+            watch=None if held is None else partial(self._streams.watched, held.handle),
         )
 
     def _authorization(self, request: Request, route: Route, session: Session | None) -> Headers:
@@ -178,14 +165,27 @@ class Gateway:
             # The provider has withdrawn the user's token: a new login is the way on.
             raise (LoginFailed(error, request.target.raw) if error.problem is TOKEN_INACTIVE else error) from error
 
-    def _reactions(self, request: Request, route: Route, session: Session, *, proven: bool) -> Reactions:
+    def _reactions(
+        self, request: Request, route: Route, held: HeldSession, authorization: Headers, *, renewed: bool
+    ) -> Reactions:
+        proven = len(authorization) > 1
         again = proven and is_repeatable(request.environ)
+        renews = route.token is Token.ACCESS_TOKEN and not renewed
         navigation = request.target.navigation and route.redirect_to_login
         return Reactions(
             remember_nonce=partial(self.tokens.remember_nonce, route.upstream) if proven else None,
-            prove=partial(self._admitted, request, route, session) if again else None,
-            step_up=partial(self._login.step_up, request, session) if navigation else None,
+            prove=partial(self._admitted, request, route, held, renewed=renewed) if again else None,
+            renew=partial(self._renewed, request, route, held) if renews else None,
+            step_up=partial(self._login.step_up, request, held.session) if navigation else None,
         )
+
+    def _renewed(self, request: Request, route: Route, held: HeldSession) -> Response | Admitted | None:
+        renewed = self.authenticator.after_rejection(held)
+        if renewed is None:
+            return self._challenge(request, [route])
+        same = renewed.session.access_token == held.session.access_token
+        repeats = request.target.method in SAFE_METHODS and is_repeatable(request.environ)
+        return self._admitted(request, route, renewed, renewed=True) if repeats and not same else None
 
     def _challenge(self, request: Request, routes: Sequence[Route]) -> Response:
         if not request.target.navigation or not routes[0].redirect_to_login:
@@ -214,13 +214,18 @@ class Gateway:
 
     def _lay_out_endpoints(self, outside: Outside) -> EndpointTable:
         settings, authenticator, responses = self.settings, self.authenticator, self._responses
-        return endpoint_table(
-            settings,
-            self._login,
-            LogoutEndpoints(
+        logout = SingleLogout(providers=self.providers, store=self.store)
+        issuers = [one.settings.issuer for one in self.providers.values()]
+        endpoints = Endpoints(
+            login=self._login,
+            logout=LogoutEndpoints(
                 settings=settings, authenticator=authenticator, responses=responses, entropy=outside.entropy
             ),
-            SessionEndpoints(
+            single_logouts=[
+                SingleLogoutEndpoints(provider=one, logout=logout, responses=responses)
+                for one in self.providers.values()
+            ],
+            session=SessionEndpoints(
                 settings=settings,
                 authenticator=authenticator,
                 responses=responses,
@@ -228,15 +233,21 @@ class Gateway:
                 providers=self.providers,
                 clock=outside.clock,
             ),
-            ForwardAuthEndpoint(
+            forward_auth=ForwardAuthEndpoint(
                 settings=settings,
                 authenticator=authenticator,
                 responses=responses,
                 tokens=self.tokens,
                 clock=outside.clock,
             ),
-            KeysEndpoint(settings=settings, responses=responses),
+            keys=KeysEndpoint(settings=settings, responses=responses),
+            administration=AdministrationEndpoint(
+                administration=Administration(store=self.store, issuers=issuers),
+                responses=responses,
+                tokens=settings.admin_tokens,
+            ),
         )
+        return endpoint_table(settings, endpoints)
 
 
 def _wrapping(settings: Settings, app: WSGIApplication | None) -> Settings:
@@ -262,26 +273,6 @@ def _log_to_stderr(level: str) -> None:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
         _log.addHandler(handler)
     _log.setLevel(level.upper())
-
-
-def _upstream(settings: Settings, url: str) -> Upstream:
-    return Upstream(
-        url=url,
-        pseudonym=f"gateway-{sha256(settings.public_url.encode('utf-8')).hexdigest()[:12]}",
-        connect_timeout=settings.upstream.connect_timeout,
-        read_timeout=settings.upstream.read_timeout,
-        verify_tls=settings.upstream.verify_tls,
-        certificate=settings.certificate,
-    )
-
-
-def back_channel(settings: ProviderSettings, outside: Outside, *, alone: bool = True) -> BackChannel:
-    """Make the way to a provider, which may be one of several."""
-    transport = outside.transport or RequestsTransport(
-        verify=settings.verify_tls, timeout=settings.timeout, certificate=settings.certificate
-    )
-    limit = UNLIMITED_CALLS if alone else CALLS_OF_ONE_AMONG_SEVERAL
-    return BackChannel(transport=transport, clock=outside.clock, entropy=outside.entropy, max_calls=limit)
 
 
 def _nothing_here(_environ: dict[str, Any], _start_response: StartResponse) -> Iterable[bytes]:

@@ -10,29 +10,24 @@ from gateway.backends.base import LockBusy
 from gateway.cookies import TRANSACTION_SECONDS
 from gateway.errors import (
     PROVIDER_UNKNOWN,
-    SESSION_BUSY,
-    SESSION_TOKEN_EXPIRED,
     SESSION_TOO_LARGE,
     TRANSACTION_EXPIRED,
     TRANSACTION_REPEATED,
     GatewayError,
-    InvalidGrant,
-    ProviderUnavailable,
 )
 from gateway.login_parameters import allowed_parameters, asked_max_age, strictest, strictest_classes
 from gateway.oidc.authorization_response import ReceivedResponse
 from gateway.oidc.challenge import StepUp
 from gateway.oidc.client import SenderConstraint
 from gateway.oidc.dpop import new_dpop_key
+from gateway.oidc.logout import EndSession
 from gateway.oidc.messages import Entropy, Moment, base64url
 from gateway.oidc.transaction import Transaction, new_transaction, second_attempt
 from gateway.provider import Provider
+from gateway.renewal import Renewal
 from gateway.session import MAX_LOGIN_BYTES, Lifetimes, Login, Session, new_session, size_of
 from gateway.store import Clock, HeldSession, SessionStore, session_id
-
-REFRESH_WAIT_STEPS = 300
-REFRESH_WAIT_STEP_SECONDS = 0.05
-"""How long a request waits for another one to renew the session: 15 seconds at most."""
+from gateway.token_revocation import TokenRevocation
 
 _STATE_BYTES = 32
 _log = logging.getLogger("gateway.authenticator")
@@ -50,7 +45,7 @@ class BegunLogin:
 class BegunLogout:
     """Where the provider signs the browser out, if it does, and the state that it will send back."""
 
-    url: str | None = field(repr=False)
+    at_provider: EndSession | None
     state: str = field(repr=False)
 
 
@@ -75,7 +70,15 @@ class Authenticator:
         self._lifetimes = lifetimes
         self._clock = clock
         self._entropy = entropy
-        self._sleep = sleep
+        self._revocation = TokenRevocation(providers)
+        self._renewal = Renewal(
+            providers=providers,
+            store=store,
+            lifetimes=lifetimes,
+            clock=clock,
+            sleep=sleep,
+            discard=self._revocation.of_tokens,
+        )
 
     def provider(self, name: str) -> Provider:
         """Find a provider by its name in the configuration; raises `provider_unknown`."""
@@ -127,7 +130,8 @@ class Authenticator:
         """Complete the login that this browser began; sessions that it held before are ended.
 
         Raises `transaction_expired`, `transaction_repeated`, and whatever the checks of the response, the tokens and
-        the ID token raise. The state is claimed before the code is used, so that no code is ever sent twice.
+        the ID token raise; `session_revoked` where the user was signed out meanwhile. The state is claimed before the
+        code is used, so that no code is ever sent twice.
         """
         if self._now() > transaction.created_at + TRANSACTION_SECONDS:
             raise GatewayError(TRANSACTION_EXPIRED)
@@ -135,10 +139,15 @@ class Authenticator:
         response = provider.check_response(received, transaction)
         if not self._store.claim(transaction.state, 2 * TRANSACTION_SECONDS):
             raise GatewayError(TRANSACTION_REPEATED)
+        began_at = self._clock()
         login = provider.redeem(response)
         if size_of(login) > MAX_LOGIN_BYTES:
             raise GatewayError(SESSION_TOO_LARGE, f"more than {MAX_LOGIN_BYTES} bytes of claims and tokens")
-        held = self._store.create(lambda name: self._session_of(name, login, transaction))
+        try:
+            held = self._store.create(lambda name: self._session_of(name, login, transaction), began_at=began_at)
+        except GatewayError:
+            self._revocation.of_tokens(transaction.provider, login.tokens)
+            raise
         for name in {*transaction.replaces, *(session_id(handle) for handle in handles)}:
             self._store.end(name)
         _log.info("signed in: session %s", held.session.id[:8])
@@ -154,7 +163,7 @@ class Authenticator:
         if held is None:
             return None
         if held.session.needs_refresh(self._now(), self._lifetimes):
-            return self._renewed(held)
+            return self._renewal.before_expiry(held)
         if held.session.needs_touch(self._now(), self._lifetimes):
             return self._touched(held)
         return held
@@ -162,101 +171,43 @@ class Authenticator:
     def find_session(self, handles: Sequence[bytes]) -> HeldSession | None:
         """Find the living session among those that a browser holds, as it is."""
         for handle in handles:
-            session = self._store.load(handle)
-            if session is not None and self._is_ours(session):
-                return HeldSession(handle=handle, session=session)
+            held = self._store.recall(handle)
+            if held is not None and self._is_ours(held.session):
+                return held
         return None
 
     def refresh(self, held: HeldSession) -> HeldSession | None:
         """Renew the tokens now, if they can be; None if the session ended over it."""
-        if held.session.refresh_token is None:
-            return held
-        try:
-            with self._store.lock(held.session.id):
-                current = self._reload(held)
-                return None if current is None else self._use_refresh_token(current)
-        except LockBusy:
-            return self._reload(held)  # Whoever holds the lock is renewing it this moment.
+        return self._renewal.at_once(held)
 
-    def end_session(self, held: HeldSession) -> BegunLogout:
-        """End a session here, revoke its tokens, and prepare the sign-out at the provider.
+    def after_rejection(self, held: HeldSession) -> HeldSession | None:
+        """Renew the tokens since an upstream does not take them; unchanged where that is not worth a try."""
+        return self._renewal.after_rejection(held)
+
+    def end_session(self, held: HeldSession, *, local: bool = False) -> BegunLogout:
+        """End a session here, revoke its tokens, and, unless `local`, prepare the sign-out at the provider.
 
         What is here ends first and for good; the provider's part is tried and never stops it.
         """
-        session = (self._reload(held) or held).session  # A renewal may have replaced the tokens meanwhile.
+        # A renewal may have replaced the tokens meanwhile.
+        session = (self._store.load(held.handle) or held).session
         provider = self.provider(session.provider)
         self._store.end(session.id)
-        if session.refresh_token is not None:
-            provider.revoke(session.refresh_token, "refresh_token")
-        provider.revoke(session.access_token, "access_token")
+        self._revocation.of_session(session)
         state = base64url(self._entropy(_STATE_BYTES))
         _log.info("signed out: session %s", session.id[:8])
-        return BegunLogout(url=provider.end_session_url(session.id_token, state), state=state)
-
-    def _renewed(self, held: HeldSession) -> HeldSession | None:
-        for _ in range(REFRESH_WAIT_STEPS):
-            try:
-                with self._store.lock(held.session.id):
-                    return self._renew_if_due(held)
-            except LockBusy:
-                pass
-            if not held.session.token_expired(self._now()):
-                return held  # The old token still serves while another request fetches the new one.
-            self._sleep(REFRESH_WAIT_STEP_SECONDS)
-            current = self._reload(held)
-            if current is None or not current.session.token_expired(self._now()):
-                return current
-        raise GatewayError(SESSION_BUSY, f"session {held.session.id[:8]}", retry_after=1)
-
-    def _renew_if_due(self, held: HeldSession) -> HeldSession | None:
-        current = self._reload(held)
-        if current is None or not current.session.needs_refresh(self._now(), self._lifetimes):
-            return current
-        return self._use_refresh_token(current)
-
-    def _use_refresh_token(self, held: HeldSession) -> HeldSession | None:
-        session = held.session
-        provider = self.provider(session.provider)
-        try:
-            tokens, id_token = provider.refresh(session)
-        except ProviderUnavailable as error:
-            if not session.token_expired(self._now()):
-                return held
-            raise GatewayError(SESSION_TOKEN_EXPIRED, str(error), retry_after=error.retry_after) from error
-        except GatewayError as error:
-            return self._after_refusal(held, error)
-        renewed = self._store.replace(replace(held, session=session.refreshed(tokens, id_token, self._now())))
-        if renewed is None:  # Signed out meanwhile: the new tokens are nobody's.
-            if tokens.refresh_token is not None:
-                provider.revoke(tokens.refresh_token, "refresh_token")
-            provider.revoke(tokens.access_token, "access_token")
-            return None
-        return replace(held, session=renewed)
-
-    def _after_refusal(self, held: HeldSession, error: GatewayError) -> HeldSession | None:
-        current = self._reload(held)
-        if current is None:
-            return None
-        if isinstance(error, InvalidGrant) and current.session.refresh_token != held.session.refresh_token:
-            return current  # Another process was first after all; its tokens are in the store.
-        _log.warning("session %s ended: the refresh gave %s", held.session.id[:8], error)
-        self._store.end(held.session.id)
-        return None
+        return BegunLogout(at_provider=None if local else provider.end_session(session.id_token, state), state=state)
 
     def _touched(self, held: HeldSession) -> HeldSession | None:
         try:
             with self._store.lock(held.session.id):
-                current = self._reload(held)
-                if current is None:
-                    return None
-                touched = self._store.replace(replace(current, session=current.session.touched(self._now())))
-                return None if touched is None else replace(current, session=touched)
+                current = self._store.load(held.handle)
+                if current is None or not current.session.needs_touch(self._now(), self._lifetimes):
+                    return current  # Of all workers, one writes it down.
+                touched = replace(current, session=current.session.touched(self._now()))
+                return self._store.replace(touched) or self._store.load(held.handle)
         except LockBusy:
             return held  # Someone else is writing the session, and that counts as its use.
-
-    def _reload(self, held: HeldSession) -> HeldSession | None:
-        session = self._store.load(held.handle)
-        return None if session is None else replace(held, session=session)
 
     def _session_of(self, name: str, login: Login, transaction: Transaction) -> Session:
         return new_session(
@@ -265,6 +216,7 @@ class Authenticator:
             client_id=self.provider(transaction.provider).client.client_id,
             login=login,
             now=self._now(),
+            ends_at=self._now() + self._lifetimes.absolute,
         )
 
     def _is_ours(self, session: Session) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 
 from gateway.errors import PROVIDER_UNREACHABLE, ProviderUnavailable
@@ -10,27 +11,49 @@ from gateway.kept import BACKOFF_SECONDS, Clock
 MAX_SESSIONS = 10_000
 """How many sessions are remembered; of more, the oldest are forgotten, and asked about again."""
 
+LONGEST_SECONDS = 30
+"""How long a provider is left alone that goes on failing."""
+
 
 class Backoff:
-    """Remembers until when nothing is asked."""
+    """Remembers until when nothing is asked; each failure soon after another makes that twice as long."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._guard = threading.Lock()
         self._again_at = 0.0
+        self._failures = 0
+        self._failing = False
         self._of_sessions: OrderedDict[str, float] = OrderedDict()
 
     def check(self, session_id: str) -> None:
         """Raise `ProviderUnavailable` while the provider is left alone, or with this session."""
-        if self._clock() < max(self._again_at, self._of_sessions.get(session_id, 0.0)):
-            raise ProviderUnavailable(PROVIDER_UNREACHABLE, "still left alone", retry_after=BACKOFF_SECONDS)
+        now = self._clock()
+        again_at = max(self._again_at, self._of_sessions.get(session_id, 0.0))
+        if now < again_at:
+            raise ProviderUnavailable(PROVIDER_UNREACHABLE, "still left alone", retry_after=max(1, int(again_at - now)))
 
-    def begin(self, session_id: str | None) -> None:
-        """Leave the provider alone with one session, or altogether."""
-        again_at = self._clock() + BACKOFF_SECONDS
-        if session_id is None:
-            self._again_at = again_at
-            return
-        self._of_sessions.pop(session_id, None)
-        self._of_sessions[session_id] = again_at
-        while len(self._of_sessions) > MAX_SESSIONS:
-            self._of_sessions.popitem(last=False)
+    def begin(self) -> bool:
+        """Leave the provider alone, and tell whether this is the first failure after all was well."""
+        with self._guard:
+            now = self._clock()
+            if now < self._again_at:
+                return False  # Whoever was on the way to it when it failed counts as one with the first.
+            self._failures = self._failures + 1 if now < self._again_at + LONGEST_SECONDS else 1
+            self._again_at = now + min(BACKOFF_SECONDS * 2 ** (self._failures - 1), LONGEST_SECONDS)
+            first, self._failing = not self._failing, True
+            return first
+
+    def begin_with(self, session_id: str) -> None:
+        """Leave the provider alone with one session."""
+        with self._guard:
+            self._of_sessions.pop(session_id, None)
+            self._of_sessions[session_id] = self._clock() + BACKOFF_SECONDS
+            while len(self._of_sessions) > MAX_SESSIONS:
+                self._of_sessions.popitem(last=False)
+
+    def end(self) -> bool:
+        """Note that the provider has answered, and tell whether it had failed before."""
+        with self._guard:
+            had_failed, self._failing, self._failures = self._failing, False, 0
+            return had_failed

@@ -1,4 +1,4 @@
-"""The command line: serve, check, demo, register, keys, schema."""
+"""The command line: serve, check, demo, register, sessions, keys, schema."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from types import FrameType
 
 import click
 
-from gateway.app import Gateway, Outside
+from gateway.app import Gateway
+from gateway.assembly import Outside
 from gateway.cli_registration import CONFIGURATION_EXIT_CODE, register, unregister
+from gateway.cli_sessions import sessions
 from gateway.config import Settings, load_standalone_settings
 from gateway.config_docs import configuration_table, schema_text
 from gateway.config_sources import CONFIG_VARIABLE, ConfigurationError
@@ -91,6 +93,7 @@ def demo(port: int) -> None:
 
 main.add_command(register)
 main.add_command(unregister)
+main.add_command(sessions)
 
 
 @main.group()

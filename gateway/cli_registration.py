@@ -13,7 +13,7 @@ from typing import NoReturn, TextIO
 
 import click
 
-from gateway.app import Outside, back_channel
+from gateway.assembly import Outside, back_channel
 from gateway.config import load_settings_to_register
 from gateway.config_provider import ProviderSettings
 from gateway.config_sources import ConfigurationError

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from gateway.claims import claim_word
 from gateway.config_model import DEFAULT_PROVIDER, Document, ExchangedTokenModel, ExchangeModel, RouteModel, StoreModel
-from gateway.config_provider import ProviderSettings, provider_settings
+from gateway.config_provider import OwnAddresses, ProviderSettings, provider_settings
 from gateway.config_sources import ConfigurationError, Sources, overlay, read_sources
 from gateway.cookies import CookiePolicy
 from gateway.headers import HeaderRules, header_rules
@@ -58,6 +58,7 @@ class Settings:
     cookies: CookiePolicy
     ring: KeyRing
     lifetimes: Lifetimes
+    local_cache: int
     store: StoreSettings
     routes: tuple[Route, ...]
     default_route: Route
@@ -67,6 +68,7 @@ class Settings:
     forward_auth: bool
     forward_uri_header: str
     forward_method_header: str
+    admin_tokens: tuple[str, ...] = field(repr=False)
     log_level: str
 
     @property
@@ -171,7 +173,9 @@ def _settings(document: Document) -> Settings:
             idle=document.session.idle_timeout,
             absolute=document.session.lifetime,
             refresh_leeway=document.session.refresh_leeway,
+            refresh_jitter=document.session.refresh_jitter,
         ),
+        local_cache=document.session.local_cache,
         store=_store(document.session.store),
         routes=routes,
         default_route=default_route,
@@ -185,22 +189,27 @@ def _settings(document: Document) -> Settings:
         forward_auth=document.forward_auth.enabled,
         forward_uri_header=document.forward_auth.uri_header,
         forward_method_header=document.forward_auth.method_header,
+        admin_tokens=tuple(token.get_secret_value() for token in document.admin_token),
         log_level=document.log_level,
     )
 
 
 def _providers(document: Document, callback_path: str, post_logout_redirect_uri: str) -> Mapping[str, ProviderSettings]:
-    # Each of several has a redirect URI of its own: an answer for one is none for another (RFC 9700 4.4.2.2).
-    redirect_uri = document.public_url + callback_path
-    single = document.provider is not None
+    # Each of several has addresses of its own: an answer for one is none for another (RFC 9700 4.4.2.2).
+    public_url, prefix, single = document.public_url, document.prefix, document.provider is not None
     return {
         name: provider_settings(
             name,
             model,
-            redirect_uri=redirect_uri if single else f"{redirect_uri}/{name}",
-            post_logout_redirect_uri=post_logout_redirect_uri,
+            OwnAddresses(
+                redirect_uri=f"{public_url}{callback_path}{end}",
+                post_logout_redirect_uri=post_logout_redirect_uri,
+                backchannel_logout_uri=f"{public_url}{prefix}/backchannel-logout{end}",
+                frontchannel_logout_uri=f"{public_url}{prefix}/frontchannel-logout{end}",
+            ),
         )
         for name, model in document.named_providers.items()
+        for end in ("" if single else f"/{name}",)
     }
 
 

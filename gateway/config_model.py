@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, model_validator
@@ -32,26 +34,52 @@ DEFAULT_PROVIDER = "default"
 """The name of the only provider."""
 
 
+_REDIS_URLS = (
+    "redis://", "rediss://", "unix://",
+    "redis+sentinel://", "rediss+sentinel://", "redis+cluster://", "rediss+cluster://",
+)  # fmt: skip
+_VALKEY_URLS = tuple(url.replace("redis", "valkey", 1) for url in _REDIS_URLS if url.startswith("redis"))
+STORE_URLS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "redis": _REDIS_URLS,
+        "valkey": (*_REDIS_URLS, *_VALKEY_URLS),
+        "memcached": ("memcached://",),
+        "mongodb": ("mongodb://", "mongodb+srv://"),
+        "dynamodb": ("dynamodb://",),
+    }
+)
+"""How the URL of each kind of server begins."""
+
+
 class StoreModel(Model):
     """Where sessions are kept."""
 
-    type: Literal["file", "memory", "redis"] = "file"
-    """Where sessions are kept: `file` for the workers of one machine, `redis` for several, `memory` for one process."""
+    type: Literal["file", "memory", "redis", "valkey", "memcached", "mongodb", "dynamodb"] = "file"
+    """Where sessions are kept: `file` for the workers of one machine, `memory` for one process, else a server."""
     path: str = "var/sessions"
     """The directory of the file store."""
     url: SecretStr | None = None
-    """The server of the redis store: redis://127.0.0.1:6379/0."""
+    """The server, by a URL that begins with redis, redis+sentinel, redis+cluster, memcached, mongodb or dynamodb."""
     prefix: str = "gateway:"
     """What keys in a shared server begin with."""
 
     @model_validator(mode="after")
     def _is_coherent(self) -> StoreModel:
         url = "" if self.url is None else self.url.get_secret_value()
-        if "://" in url:
-            split_url(url)
-        if self.type == "redis" and not url.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("url must name the server: redis://127.0.0.1:6379/0")
+        _check_hosts(url)
+        schemes = STORE_URLS.get(self.type, ())
+        if schemes and not url.startswith(schemes):
+            raise ValueError(f"url must name the server and begin with one of {', '.join(schemes)}")
         return self
+
+
+def _check_hosts(url: str) -> None:
+    scheme, mark, rest = url.partition("://")
+    place, slash, path = rest.partition("?")[0].partition("/")
+    for host in place.rpartition("@")[2].split(",") if mark else ():
+        split_url(f"//{host}")
+    if scheme.endswith("+sentinel") and not (slash and path):
+        raise ValueError("url must name the service behind the sentinels: redis+sentinel://host:26379/service/0")
 
 
 class SessionModel(Model):
@@ -69,6 +97,10 @@ class SessionModel(Model):
     """How long any session lives."""
     refresh_leeway: Duration = 60
     """How long before its end the access token is renewed."""
+    refresh_jitter: Duration = 30
+    """How much earlier than that, at most, so that sessions that began together are not renewed together."""
+    local_cache: Annotated[Duration, Field(le=60)] = 2
+    """How long a worker may trust its own copy of a session; so long a sign-out elsewhere may go unseen. 0: never."""
 
 
 class RequireModel(Model):
@@ -192,6 +224,8 @@ class Document(Model):
     """How nginx, Traefik or Caddy name what they ask about."""
     upstream_connection: UpstreamModel = UpstreamModel()
     """How upstreams are connected to."""
+    admin_token: OneOrMore[RingSecret] = []
+    """Who sends one of these as a bearer token may list and end sessions at <prefix>/admin/sessions; unset, nobody."""
     log_level: Literal["info", "warning", "error"] = "info"
     """How much is logged by a gateway that stands alone; around an app, its logging decides."""
 
@@ -229,7 +263,18 @@ class Document(Model):
         landing = self.post_logout_path or f"{self.prefix}/signed_out"
         fixed = {
             f"{self.prefix}/{name}"
-            for name in ("start", "sign_out", "auth", "userinfo", "session", "refresh", "jwks.json")
+            for name in (
+                "start",
+                "sign_out",
+                "auth",
+                "userinfo",
+                "session",
+                "refresh",
+                "jwks.json",
+                "admin/sessions",
+                "backchannel-logout",
+                "frontchannel-logout",
+            )
         }
         if callback == landing or {callback, landing} & {*fixed, "/ping", "/ready"}:
             raise ValueError("callback_path and post_logout_path must differ from each other and from other endpoints")

@@ -40,6 +40,7 @@ class ProviderSettings:
     requires_iss: bool
     start_parameters: frozenset[str]
     registration: str = ""
+    logout: str = "query"
 
     @property
     def required_endpoints(self) -> tuple[str, ...]:
@@ -49,9 +50,17 @@ class ProviderSettings:
         return ("authorization_endpoint", "token_endpoint", "userinfo_endpoint")
 
 
-def provider_settings(
-    name: str, model: ProviderModel, *, redirect_uri: str, post_logout_redirect_uri: str
-) -> ProviderSettings:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnAddresses:
+    """Where we are for one provider: what it sends browsers to, and what it calls itself."""
+
+    redirect_uri: str
+    post_logout_redirect_uri: str
+    backchannel_logout_uri: str
+    frontchannel_logout_uri: str
+
+
+def provider_settings(name: str, model: ProviderModel, own: OwnAddresses) -> ProviderSettings:
     """Turn the keys of a provider into its settings."""
     asked, claims = model.authorization, model.authorization.claims
     certificate, key = model.client_certificate, model.client_certificate_key
@@ -60,7 +69,7 @@ def provider_settings(
         title=model.title or name,
         openid=model.type == "openid",
         issuer=model.issuer,
-        client=_client(model, redirect_uri, post_logout_redirect_uri),
+        client=_client(model, own),
         asked=Asked(
             via=Via(model.via),
             parameters=_parameters(model),
@@ -78,10 +87,12 @@ def provider_settings(
         requires_iss=model.profile is not None,
         start_parameters=frozenset(model.start_parameters),
         registration=model.registration or "",
+        logout=model.logout,
     )
 
 
-def _client(model: ProviderModel, redirect_uri: str, post_logout_redirect_uri: str) -> Client:
+def _client(model: ProviderModel, own: OwnAddresses) -> Client:
+    openid = model.type == "openid"  # Without ID tokens there is no logout token, and no `sid`.
     signed_answer = (model.authorization.mode or "").endswith(".jwt")
     answer = _protection(
         model.authorization_signed_response_alg or model.id_token_algorithms,
@@ -99,8 +110,10 @@ def _client(model: ProviderModel, redirect_uri: str, post_logout_redirect_uri: s
         decryption_keys=model.own_keys("enc"),
         has_certificate=model.client_certificate is not None,
         sender_constraint=SenderConstraint(model.constraint),
-        redirect_uri=redirect_uri,
-        post_logout_redirect_uri=post_logout_redirect_uri,
+        redirect_uri=own.redirect_uri,
+        post_logout_redirect_uri=own.post_logout_redirect_uri,
+        backchannel_logout_uri=own.backchannel_logout_uri if openid else "",
+        frontchannel_logout_uri=own.frontchannel_logout_uri if openid else "",
         scope=model.scope,
         response_type=model.authorization.response_type,
         response_mode=model.authorization.mode,

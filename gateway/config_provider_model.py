@@ -122,6 +122,8 @@ class ProviderModel(Model):
     """Endpoints by hand, under their names in discovery; with the three required ones, discovery is not asked."""
     authorization: AuthorizationModel = AuthorizationModel()
     """What every authorization request asks for."""
+    logout: Literal["query", "form_post", "local"] = "query"
+    """How a sign-out goes on to the provider: by an address, by a form, which hides the ID token, or not at all."""
     start_parameters: Listed[StartParameter] = ["login_hint", "ui_locales"]
     """Parameters that a link to /oauth2/start may set."""
 

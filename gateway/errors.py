@@ -63,6 +63,7 @@ _AGAIN = "Start again from the page that you wanted to see."
 _LATER = "Wait a moment, then reload the page."
 _OPERATOR = "Tell the people who run this site; the reference below helps them to find the cause."
 _FIX_REQUEST = "The request is not one that this site accepts. Check the address and try again."
+_SIGN_OUT = "Nobody was signed out. Send a logout token that was made for this site and for this moment."
 
 
 def _refused(code: str, title: str, advice: str = _FIX_REQUEST) -> Problem:
@@ -71,6 +72,10 @@ def _refused(code: str, title: str, advice: str = _FIX_REQUEST) -> Problem:
 
 def _login_failed(code: str) -> Problem:
     return _problem(code, HTTPStatus.FORBIDDEN, "The sign-in could not be completed", _AGAIN)
+
+
+def _logout_refused(code: str) -> Problem:
+    return _refused(code, "The logout token is not acceptable", _SIGN_OUT)
 
 
 def _unavailable(code: str, title: str) -> Problem:
@@ -116,6 +121,13 @@ CROSS_SITE_REFUSED = _problem(
 )
 UNTRUSTED_PEER = _problem("untrusted_peer", HTTPStatus.FORBIDDEN, "This peer may not ask for a decision", _OPERATOR)
 NOT_FOUND = _problem("not_found", HTTPStatus.NOT_FOUND, "There is nothing here", "Check the address.")
+
+ADMIN_TOKEN_REQUIRED = _problem(
+    "admin_token_required", HTTPStatus.UNAUTHORIZED, "An administrator's token is needed", _OPERATOR
+)
+NOT_LISTABLE = _problem(
+    "not_listable", HTTPStatus.NOT_IMPLEMENTED, "This kind of store cannot list its sessions", _OPERATOR
+)
 
 # The transaction and the authorization response.
 TRANSACTION_MISSING = _refused(
@@ -212,6 +224,21 @@ ID_TOKEN_ACR_MISMATCH = _problem(
 )
 ID_TOKEN_SUB_MISMATCH = _login_failed("id_token_sub_mismatch")
 
+# The logout token, in the order of the checks (Back-Channel Logout 1.0 2.6); the provider sees them, no user does.
+LOGOUT_TOKEN_TYPE_REFUSED = _logout_refused("logout_token_type_refused")
+LOGOUT_TOKEN_SIGNATURE_INVALID = _logout_refused("logout_token_signature_invalid")
+LOGOUT_TOKEN_CLAIM_INVALID = _logout_refused("logout_token_claim_invalid")
+LOGOUT_TOKEN_ISS_MISMATCH = _logout_refused("logout_token_iss_mismatch")
+LOGOUT_TOKEN_AUD_MISMATCH = _logout_refused("logout_token_aud_mismatch")
+LOGOUT_TOKEN_NOT_YET_VALID = _logout_refused("logout_token_not_yet_valid")
+LOGOUT_TOKEN_TOO_OLD = _logout_refused("logout_token_too_old")
+LOGOUT_TOKEN_EXPIRED = _logout_refused("logout_token_expired")
+LOGOUT_TOKEN_JTI_INVALID = _logout_refused("logout_token_jti_invalid")
+LOGOUT_TOKEN_SUBJECT_MISSING = _logout_refused("logout_token_subject_missing")
+LOGOUT_TOKEN_EVENT_INVALID = _logout_refused("logout_token_event_invalid")
+LOGOUT_TOKEN_NONCE_REFUSED = _logout_refused("logout_token_nonce_refused")
+LOGOUT_TOKEN_REPEATED = _refused("logout_token_repeated", "This logout token was received before", _SIGN_OUT)
+
 # Tokens for an upstream.
 TOKEN_INACTIVE = _problem(
     "token_inactive", HTTPStatus.UNAUTHORIZED, "Your session is no longer valid at the sign-in service", _AGAIN
@@ -236,6 +263,7 @@ REGISTRATION_INVALID = _problem(
 
 # Sessions.
 STORE_DOWN = _unavailable("store_down", "Sessions cannot be looked up at the moment")
+SESSION_REVOKED = _login_failed("session_revoked")
 SESSION_TOO_LARGE = _login_failed("session_too_large")
 SESSION_BUSY = _unavailable("session_busy", "Your session is being renewed")
 SESSION_TOKEN_EXPIRED = _unavailable("session_token_expired", "Your session cannot be renewed at the moment")
@@ -256,6 +284,9 @@ UPSTREAM_ANSWER_INVALID = _problem(
 REQUEST_INCOMPLETE = _refused("request_incomplete", "The request ended too early")
 
 # Ourselves.
+STORE_PER_PROCESS = _problem(
+    "store_per_process", HTTPStatus.INTERNAL_SERVER_ERROR, "This site is not set up correctly", _OPERATOR
+)
 INTERNAL = _problem(
     "internal_error", HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong in the gateway", _OPERATOR
 )

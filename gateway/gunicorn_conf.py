@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gateway.backends.choice import make_backend
 from gateway.config import load_standalone_settings
 from gateway.config_sources import ConfigurationError
 from gateway.errors import StoreUnavailable
-from gateway.store import make_backend
 
 wsgi_app = "gateway.app:create_app()"
 bind = os.environ.get("BIND", "127.0.0.1:4180")

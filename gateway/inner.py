@@ -27,12 +27,16 @@ _OUR_KEYS = frozenset({"REMOTE_USER", "AUTH_TYPE", "RAW_URI", "REQUEST_URI", SES
 React = Callable[[int, Headers], "Response | Admitted | None"]
 """What else to do upon an answer of the inner app, by its status and fields; None lets it go out."""
 
+Watch = Callable[[Iterable[bytes]], Iterable[bytes]]
+"""Returns a body that may end earlier than the one that it is given."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
     """A request that was allowed: calling it calls the inner app.
 
-    `personal` says that a session was needed for it. `react` is given the answer before any of it goes out.
+    `personal` says that a session was needed for it. `react` is given the answer before any of it goes out, `watch` the
+    body, which it may end with the session.
     """
 
     inner: WSGIApplication
@@ -40,6 +44,7 @@ class Admitted:
     cookies: CookiePolicy
     personal: bool
     react: React | None = None
+    watch: Watch | None = None
 
     def __call__(self, start_response: StartResponse) -> Iterable[bytes]:
         """Call the inner app; no response of it can overwrite our cookies."""
@@ -48,8 +53,11 @@ class Admitted:
             return start_response(status, response_headers(headers, self.cookies, personal=self.personal), exc_info)
 
         if self.react is None:
-            return self.inner(dict(self.environ), guarded)
+            return self._watched(self.inner(dict(self.environ), guarded))
         return self._looked_at(self.react, guarded, start_response)
+
+    def _watched(self, body: Iterable[bytes]) -> Iterable[bytes]:
+        return body if self.watch is None or isinstance(body, list | tuple) else self.watch(body)
 
     def _looked_at(self, react: React, guarded: StartResponse, start_response: StartResponse) -> Iterable[bytes]:
         held = HeldAnswer(guarded)
@@ -60,7 +68,7 @@ class Admitted:
             if other is None:
                 held.release()
                 stack.pop_all()
-                return body
+                return self._watched(body)
         return other(start_response) if isinstance(other, Admitted) else other(dict(self.environ), start_response)
 
 

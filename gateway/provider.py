@@ -44,8 +44,9 @@ from gateway.oidc.id_token import (
     check_refreshed_id_token,
 )
 from gateway.oidc.jose import KeySet, SignedToken
-from gateway.oidc.logout import end_session_url
-from gateway.oidc.messages import Moment, Reply
+from gateway.oidc.logout import EndSession, end_session
+from gateway.oidc.logout_token import LogoutToken, check_logout_token
+from gateway.oidc.messages import Moment, Reply, raise_if_unavailable
 from gateway.oidc.metadata import ProviderMetadata
 from gateway.oidc.protected import open_signed
 from gateway.oidc.token_endpoint import TokenSet, code_grant, process_token_reply, refresh_grant, revocation_call
@@ -78,6 +79,7 @@ class Provider:
     def __init__(self, *, settings: ProviderSettings, channel: BackChannel, clock: Clock) -> None:
         self.settings = settings
         self.client = settings.client
+        self._name = settings.issuer
         self._channel = channel
         self._clock = clock
         self._published = Published(settings=settings, channel=channel, clock=clock)
@@ -143,37 +145,72 @@ class Provider:
         """
         self._backoff.check(session.id)
         try:
-            return self._refresh(session)
+            refreshed = self._refresh(session)
         except GatewayError as error:
             if not isinstance(error, ProviderUnavailable) and error.problem not in _NO_ANSWER:
+                self._note_answer()
                 raise
-            about_one = isinstance(error, TooManyRequests) or error.problem is TOKEN_REFUSED
-            self._backoff.begin(session.id if about_one else None)
+            self._note_failure(session, error)
             retry_after = error.retry_after or BACKOFF_SECONDS
             raise ProviderUnavailable(error.problem, error.detail, retry_after=retry_after) from error
+        self._note_answer()
+        return refreshed
 
     def revoke(self, token: str, hint: str) -> None:
-        """Revoke a token where the provider offers that; a failure is logged and is no one's business (RFC 7009)."""
+        """Revoke a token where the provider offers that (RFC 7009); a refusal is logged, since nothing can be done.
+
+        Raises `ProviderUnavailable` where it may work later.
+        """
         try:
             metadata = self.metadata()
             endpoint = metadata.revocation_endpoint
-            if endpoint is not None:
-                status = self._channel.send(
-                    lambda moment: revocation_call(endpoint, metadata, self.client, token, hint, moment)
-                ).status
-                if status != 200:
-                    _log.warning("provider: revocation of the %s answered %d", hint, status)
+            if endpoint is None:
+                return
+            reply = self._channel.send(
+                lambda moment: revocation_call(endpoint, metadata, self.client, token, hint, moment)
+            )
+            raise_if_unavailable(reply, "the revocation endpoint")
+        except ProviderUnavailable:
+            raise
         except GatewayError as error:
             _log.warning("provider: revocation of the %s failed: %s", hint, error)
+            return
+        if reply.status != 200:
+            _log.warning("provider: revocation of the %s answered %d", hint, reply.status)
 
-    def end_session_url(self, id_token: str | None, state: str) -> str | None:
-        """Build the URL that signs the browser out of the provider; None where it offers none or cannot be asked."""
+    def check_logout_token(self, logout_token: str) -> LogoutToken:
+        """Check a logout token; raises `logout_token_*`, `jwt_*` and `jwe_*`."""
+        return self._published.with_keys(
+            open_signed(logout_token, self.client.id_token, self.client),
+            lambda token, keys: check_logout_token(
+                token, keys, issuer=self.settings.issuer, client=self.client, now=self._now()
+            ),
+        )
+
+    def end_session(self, id_token: str | None, state: str) -> EndSession | None:
+        """Build the sign-out of the provider; None where it offers none, cannot be asked, or is to be left out."""
+        if self.settings.logout == "local":
+            return None
         try:
             endpoint = self.metadata().end_session_endpoint
         except GatewayError as error:
             _log.warning("provider: no logout there: %s", error)
             return None
-        return None if endpoint is None else end_session_url(endpoint, self.client, id_token=id_token, state=state)
+        posted = self.settings.logout == "form_post"
+        if endpoint is None:
+            return None
+        return end_session(endpoint, self.client, id_token=id_token, state=state, posted=posted)
+
+    def _note_failure(self, session: Session, error: GatewayError) -> None:
+        if isinstance(error, TooManyRequests) or error.problem is TOKEN_REFUSED:
+            self._backoff.begin_with(session.id)
+        elif self._backoff.begin():
+            # One line an outage, whatever number of sessions it is about: somebody may be woken by it.
+            _log.error("provider %s: sessions cannot be renewed, and end with their tokens: %s", self._name, error)
+
+    def _note_answer(self) -> None:
+        if self._backoff.end():
+            _log.warning("provider %s: sessions can be renewed again", self._name)
 
     def _push(self, metadata: ProviderMetadata, wanted: Parameters, key: DPoPKey | None) -> Reply:
         # A request object is made anew where a push is repeated: none may be seen twice (RFC 9101 10.2).

@@ -1,4 +1,4 @@
-"""What an inner app's 401 makes us do: prove again with the nonce that it names, or ask for a stronger login."""
+"""What an inner app's 401 makes us do: prove again with its nonce, renew the token, or ask for a stronger login."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from werkzeug import Response
 
 from gateway.headers import Headers
 from gateway.inner import Admitted
-from gateway.oidc.challenge import StepUp, step_up_demand
+from gateway.oidc.challenge import StepUp, is_invalid_token, step_up_demand
 from gateway.oidc.dpop import demands_nonce, offered_nonce
 from gateway.oidc.messages import Reply
 from gateway.policy import SAFE_METHODS
@@ -24,12 +24,14 @@ class Reactions:
     """The second thoughts about one admitted request; a request has each of them once.
 
     `remember_nonce` keeps the nonce for the next proof, None where the token is bound to no key. `prove` makes the
-    request anew with a fresh proof, None where it cannot be sent twice. `step_up` begins a stronger login, None where
-    the request is no navigation.
+    request anew with a fresh proof, None where it cannot be sent twice. `renew` makes it anew with a fresh token, or
+    answers it itself where the session ended over that; None where no token of the session was sent. `step_up` begins a
+    stronger login, None where the request is no navigation.
     """
 
     remember_nonce: Callable[[str], None] | None
     prove: Callable[[], Admitted] | None
+    renew: Callable[[], Admitted | Response | None] | None
     step_up: Callable[[StepUp], Response] | None
 
     def __call__(self, status: int, headers: Headers) -> Response | Admitted | None:
@@ -42,8 +44,11 @@ class Reactions:
             return None
         if self.prove is not None and nonce is not None and demands_nonce(reply):
             return replace(self.prove(), react=replace(self, prove=None))
-        demand = None if self.step_up is None else step_up_demand(reply.headers.get("www-authenticate", ""))
-        return None if demand is None or self.step_up is None else self.step_up(demand)
+        challenges = reply.headers.get("www-authenticate", "")
+        demand = step_up_demand(challenges)
+        if demand is not None and self.step_up is not None:
+            return self.step_up(demand)
+        return self.renew() if self.renew is not None and is_invalid_token(challenges) else None
 
 
 def is_repeatable(environ: Environ) -> bool:

@@ -15,6 +15,7 @@ from werkzeug.datastructures import Headers
 from gateway.config_provider import ProviderSettings
 from gateway.errors import LOGIN_REQUIRED, METHOD_REFUSED, STEP_UP_REQUIRED, GatewayError
 from gateway.oidc.challenge import StepUp, challenge_text
+from gateway.oidc.logout import EndSession
 from gateway.oidc.messages import Entropy, base64url
 
 RETRY_AFTER_SECONDS = 5
@@ -69,15 +70,27 @@ class Responses:
         headers = {**_PRIVATE, "Content-Security-Policy": policy}
         return Response(body, status=status, headers=headers, content_type="text/html; charset=utf-8")
 
-    def sign_out_page(self, *, action: str, rd: str, user: str) -> Response:
-        """Ask whether to sign out.
+    def framed(self, text: str, *, by: str) -> Response:
+        """Answer in a frame that pages of one other origin may show, and nobody else's (CSP 3, 6.4.2)."""
+        policy = f"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors {by}"
+        kept = {name: value for name, value in _PRIVATE.items() if name != "X-Frame-Options"}
+        headers = {**kept, "Cache-Control": "no-cache, no-store", "Content-Security-Policy": policy}
+        body = f"<!doctype html><title>{text}</title>"
+        return Response(body, headers=headers, content_type="text/html; charset=utf-8")
 
-        The form's answer leads on to the provider, and perhaps from there to others before it comes back; browsers
-        hold every hop against `form-action`.
-        """
-        schemes = "https:" if self._public_url.startswith("https:") else "https: http:"
-        context = {"action": action, "rd": rd, "user": user}
-        return self.page("sign_out", context, form_action=f"'self' {schemes}")
+    def sign_out_page(self, *, action: str, fields: Mapping[str, str], user: str) -> Response:
+        """Ask whether to sign out."""
+        context = {"action": action, "fields": fields, "user": user}
+        return self.page("sign_out", context, form_action=self._anywhere())
+
+    def end_session_page(self, wanted: EndSession) -> Response:
+        """Have the browser post to the provider that the user signs out."""
+        return self.page("end_session", {"wanted": wanted}, form_action=self._anywhere())
+
+    def _anywhere(self) -> str:
+        # A sign-out leads on to the provider, and perhaps from there to others before it comes back; browsers hold
+        # every hop against `form-action`.
+        return "'self' https:" if self._public_url.startswith("https:") else "'self' https: http:"
 
     def chooser(self, providers: Sequence[ProviderSettings], parameters: Mapping[str, str]) -> Response:
         """Let the user choose a provider; whatever the link asked for goes along with the choice."""

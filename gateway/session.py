@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -12,7 +13,7 @@ from gateway.oidc.id_token import IDToken
 from gateway.oidc.token_endpoint import TokenSet
 from gateway.oidc.transaction import Transaction
 
-FORMAT = 2
+FORMAT = 3
 """The version of the form at rest; a session of another version is no session."""
 
 MAX_LOGIN_BYTES = 128 * 1024
@@ -39,11 +40,15 @@ class Login:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifetimes:
-    """How long sessions live, all in seconds: unused, altogether, and how early tokens are refreshed."""
+    """How long sessions live, all in seconds: unused, altogether, and how early tokens are refreshed.
+
+    `refresh_jitter` is how much earlier still, at most, so that what began together is not refreshed together.
+    """
 
     idle: int
     absolute: int
     refresh_leeway: int
+    refresh_jitter: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +57,8 @@ class Session:
 
     `provider`, `issuer` and `client_id` say who signed the user in, and for whom. `token_scheme` is how the access
     token is presented, `dpop_key` the key that it is bound to (RFC 9449). `id_token_claims` names what the ID token,
-    and not only userinfo, has said of the user.
+    and not only userinfo, has said of the user. `ends_at` is the latest end that was promised when it began, `marks`
+    are the values of the revocation marks that stood then.
     """
 
     id: str
@@ -69,23 +75,33 @@ class Session:
     access_issued_at: int
     access_expires_at: int | None
     refresh_token: str | None = field(repr=False)
+    refresh_expires_at: int | None = None
     id_token: str | None = field(repr=False)
     created_at: int
     seen_at: int
+    ends_at: int
+    marks: tuple[str, ...] = ()
+
+    def expires_at(self, lifetimes: Lifetimes) -> int:
+        """Tell when the session ends if it is not used again: unused for too long, too old, or not to be renewed."""
+        ends = [self.seen_at + lifetimes.idle, self.created_at + lifetimes.absolute, self.ends_at]
+        return min(ends if self.refresh_expires_at is None else [*ends, self.refresh_expires_at])
 
     def expired(self, now: int, lifetimes: Lifetimes) -> bool:
-        """Tell whether the session has been unused for too long, or is too old."""
-        return now >= self.seen_at + lifetimes.idle or now >= self.created_at + lifetimes.absolute
+        """Tell whether the session has ended by itself."""
+        return now >= self.expires_at(lifetimes)
 
     def needs_refresh(self, now: int, lifetimes: Lifetimes) -> bool:
         """Tell whether the access token should be renewed and can be.
 
-        A token that lives shorter than twice the leeway is renewed in the second half of its life.
+        A token that lives shorter than twice the leeway is renewed in the second half of its life, and none earlier.
         """
         if self.access_expires_at is None or self.refresh_token is None:
             return False
-        lifetime = self.access_expires_at - self.access_issued_at
-        return now >= self.access_expires_at - min(lifetimes.refresh_leeway, lifetime // 2)
+        half = (self.access_expires_at - self.access_issued_at) // 2
+        leeway = min(lifetimes.refresh_leeway, half)
+        jitter = int(self._chance() * min(lifetimes.refresh_jitter, half - leeway))
+        return now >= self.access_expires_at - leeway - jitter
 
     def token_expired(self, now: int) -> bool:
         """Tell whether the access token is past its end."""
@@ -106,7 +122,7 @@ class Session:
 
     def remaining(self, now: int, lifetimes: Lifetimes) -> int:
         """Tell for how many seconds the session lives on if it is not used again; at least 1."""
-        return max(1, min(self.seen_at + lifetimes.idle, self.created_at + lifetimes.absolute) - now)
+        return max(1, self.expires_at(lifetimes) - now)
 
     def touched(self, now: int) -> Session:
         """Return the session as used now."""
@@ -120,12 +136,21 @@ class Session:
             access_issued_at=now,
             access_expires_at=tokens.expires_at,
             refresh_token=tokens.refresh_token or self.refresh_token,
+            refresh_expires_at=tokens.refresh_expires_at if tokens.refresh_token else self._refresh_end(tokens),
             id_token=id_token.raw if id_token else self.id_token,
             claims=_renewed(self, id_token.claims) if id_token else self.claims,
             id_token_claims=_of_user(id_token) or self.id_token_claims,
             scope=tokens.scope,
             seen_at=max(now, self.seen_at),
         )
+
+    def _refresh_end(self, tokens: TokenSet) -> int | None:
+        return self.refresh_expires_at if tokens.refresh_expires_at is None else tokens.refresh_expires_at
+
+    def _chance(self) -> float:
+        # The same for every worker and request, another for every token.
+        digest = hashlib.sha256(f"{self.id} {self.access_issued_at}".encode()).digest()
+        return int.from_bytes(digest[:4]) / 2**32
 
 
 def size_of(login: Login) -> int:
@@ -135,8 +160,10 @@ def size_of(login: Login) -> int:
     return len(json.dumps(login.claims)) + sum(len(text or "") for text in texts)
 
 
-def new_session(*, session_id: str, transaction: Transaction, client_id: str, login: Login, now: int) -> Session:
-    """Make the session of the login that completed a transaction."""
+def new_session(
+    *, session_id: str, transaction: Transaction, client_id: str, login: Login, now: int, ends_at: int
+) -> Session:
+    """Make the session of the login that completed a transaction; its marks are the store's to note."""
     tokens = login.tokens
     return Session(
         id=session_id,
@@ -153,9 +180,11 @@ def new_session(*, session_id: str, transaction: Transaction, client_id: str, lo
         access_issued_at=now,
         access_expires_at=tokens.expires_at,
         refresh_token=tokens.refresh_token,
+        refresh_expires_at=tokens.refresh_expires_at if tokens.refresh_token else None,
         id_token=None if login.id_token is None else login.id_token.raw,
         created_at=now,
         seen_at=now,
+        ends_at=ends_at,
     )
 
 
@@ -174,7 +203,8 @@ def from_bytes(data: bytes) -> Session | None:
         members = json.loads(data)
         if members.pop("format") != FORMAT:
             return None
-        return Session(**{**members, "id_token_claims": tuple(members["id_token_claims"])})
+        lists = {name: tuple(members[name]) for name in ("id_token_claims", "marks")}
+        return Session(**{**members, **lists})
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 

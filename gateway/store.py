@@ -3,73 +3,169 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from gateway.backends.base import Backend
-from gateway.backends.file import FileBackend
-from gateway.backends.memory import MemoryBackend
-from gateway.backends.redis import RedisBackend
-from gateway.config import StoreSettings
+from gateway.backends.base import TAG_BYTES, Backend
 from gateway.cookies import HANDLE_BYTES
+from gateway.envelope import Card, Envelope, pack, unpack
+from gateway.errors import SESSION_REVOKED, GatewayError
+from gateway.local_cache import LocalCache
 from gateway.oidc.messages import Entropy, base64url
+from gateway.revocation import (
+    Mark,
+    MarkNames,
+    everyone_name,
+    is_over,
+    mark_from_bytes,
+    mark_names,
+    mark_to_bytes,
+)
 from gateway.sealing import KeyRing, seal, unseal
 from gateway.session import Lifetimes, Session, from_bytes, to_bytes
 
 Clock = Callable[[], float]
 """Seconds since the epoch."""
 
+_MARK_GRACE_SECONDS = 60
+"""How much longer a mark stands than any session that it ended could have lived."""
+
+_MARK_BYTES = 12
+_SESSIONS, _MARKS, _LOGINS = "session:", "mark:", "login:"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldSession:
-    """A session together with the handle that its browser holds; the handle opens it, so it never leaves us."""
+    """A session together with the handle that its browser holds; the handle opens it, so it never leaves us.
+
+    `tag` is that of the write which it was read from, so that only what was known is written over.
+    """
 
     handle: bytes = field(repr=False)
     session: Session
+    tag: bytes = field(default=b"", repr=False, compare=False)
 
 
 class SessionStore:
     """Sessions over one backend; every method raises `StoreUnavailable` when the backend does.
 
     `realm` says whose sessions they are: one that was sealed in another realm is none here, whoever shares the secret.
+    `local_cache` is for how many seconds a worker may trust its own copy.
     """
 
     def __init__(
-        self, *, backend: Backend, ring: KeyRing, realm: str, lifetimes: Lifetimes, clock: Clock, entropy: Entropy
+        self,
+        *,
+        backend: Backend,
+        ring: KeyRing,
+        realm: str,
+        lifetimes: Lifetimes,
+        clock: Clock,
+        entropy: Entropy,
+        local_cache: float = 0,
     ) -> None:
         self._backend = backend
         self._ring = ring
-        self._purpose = f"session {hashlib.sha256(realm.encode('utf-8')).hexdigest()}"
+        self.realm = hashlib.sha256(realm.encode("utf-8")).hexdigest()
+        self._purpose = f"session {self.realm}"
         self._lifetimes = lifetimes
         self._clock = clock
         self._entropy = entropy
+        self._copies: LocalCache[HeldSession] = LocalCache(local_cache, clock)
 
-    def load(self, handle: bytes) -> Session | None:
+    def recall(self, handle: bytes) -> HeldSession | None:
+        """Return this worker's copy of a session where it may still be trusted, else what `load` returns."""
+        held = self._copies.get(session_id(handle))
+        if held is not None and not held.session.expired(self._now(), self._lifetimes):
+            return held
+        return self.load(handle)
+
+    def load(self, handle: bytes) -> HeldSession | None:
         """Open the session of a handle; None if there is none, or none that lives, or none that opens."""
-        sealed = self._backend.get(_entry(session_id(handle)))
-        plaintext = None if sealed is None else unseal(self._ring, self._purpose, sealed, binding=handle)
-        session = None if plaintext is None else from_bytes(plaintext)
-        if session is None or session.id != session_id(handle) or session.expired(self._now(), self._lifetimes):
+        name = session_id(handle)
+        self._copies.drop(name)
+        entry = self._backend.get(_SESSIONS + name)
+        held = None if entry is None else self._opened(entry, handle)
+        if entry is None or held is None or held.session.id != name:
             return None
-        return session
+        if held.session.expired(self._now(), self._lifetimes):
+            return None
+        if is_over(held.session.marks, self._standing(self._marks_of(held.session))):
+            self._backend.delete(_SESSIONS + name)
+            return None
+        self._copies.put(name, held, len(entry))
+        return held
 
-    def create(self, make: Callable[[str], Session]) -> HeldSession:
-        """Write a new session under a new handle; `make` is given its id."""
+    def create(self, make: Callable[[str], Session], *, began_at: float) -> HeldSession:
+        """Write a new session under a new handle; `make` is given its id.
+
+        `began_at` is when the tokens were asked for. Raises `session_revoked` where the user was signed out since.
+        """
         handle = self._entropy(HANDLE_BYTES)
         session = make(session_id(handle))
-        self._backend.set(_entry(session.id), self._sealed(handle, session), self._seconds(session))
-        return HeldSession(handle=handle, session=session)
+        names = self._marks_of(session)
+        standing = self._standing(names)
+        if any(mark is not None and mark.set_at > began_at for mark in standing):
+            raise GatewayError(SESSION_REVOKED, "signed out while the login was under way")
+        session = replace(session, marks=tuple("" if mark is None else mark.value for mark in standing))
+        held = HeldSession(handle=handle, session=session, tag=self._entropy(TAG_BYTES))
+        self._backend.set(_LOGINS + names.login, b"", max(1, session.ends_at - self._now()))
+        entry = self._packed(held)
+        self._backend.set(_SESSIONS + session.id, entry, self._seconds(session))
+        self._copies.put(session.id, held, len(entry))
+        return held
 
-    def replace(self, held: HeldSession) -> Session | None:
-        """Write a session anew, by the holder of its lock; None if it was ended meanwhile, and then it stays ended."""
+    def replace(self, held: HeldSession) -> HeldSession | None:
+        """Write a session anew; None if it was ended or written by another since it was read, and then that stands."""
         session = held.session
-        exists = self._backend.replace(_entry(session.id), self._sealed(held.handle, session), self._seconds(session))
-        return session if exists else None
+        written = replace(held, tag=self._entropy(TAG_BYTES))
+        entry = self._packed(written)
+        self._copies.drop(session.id)
+        if not self._backend.replace(_SESSIONS + session.id, held.tag, entry, self._seconds(session)):
+            return None
+        self._copies.put(session.id, written, len(entry))
+        return written
 
     def end(self, session_id: str) -> None:
         """End a session for good: whoever holds a copy cannot write it back."""
-        self._backend.delete(_entry(session_id))
+        self._copies.drop(session_id)
+        self._backend.delete(_SESSIONS + session_id)
+        self._copies.drop(session_id)
+
+    def mark(self, name: str, value: str = "") -> None:
+        """End all sessions that have a mark of that name, here at once and elsewhere within `local_cache`.
+
+        Setting it again with the same `value` ends nothing that began in between; without one it is a new value.
+        """
+        mark = Mark(value=value or base64url(self._entropy(_MARK_BYTES)), set_at=self._clock())
+        self._backend.set(_MARKS + name, mark_to_bytes(mark), self._lifetimes.absolute + _MARK_GRACE_SECONDS)
+        self._copies.clear()
+
+    def knows_login(self, name: str) -> bool:
+        """Tell whether a session has begun from the provider's login whose mark has that name."""
+        return self._backend.get(_LOGINS + name) is not None
+
+    def was_noted(self, value: str) -> bool:
+        """Tell whether a value was noted."""
+        return self._backend.get(_note_key(value)) is not None
+
+    def note(self, value: str, seconds: int) -> None:
+        """Note a value for a while."""
+        self._backend.set(_note_key(value), b"", seconds)
+
+    def cards(self) -> Iterator[Card]:
+        """Yield what can be told of the living sessions without opening them; raises `UnlistableStore`."""
+        now = self._now()
+        for entry in self._backend.scan(_SESSIONS):
+            envelope = unpack(entry)
+            if envelope is not None and envelope.card.realm == self.realm and envelope.card.ends_at > now:
+                yield envelope.card
+
+    def lives(self, card: Card) -> bool:
+        """Tell whether no mark has ended the session of a card."""
+        names = MarkNames(everyone=everyone_name(self.realm), subject=card.subject, login=card.login)
+        return not is_over(card.marks, self._standing(names))
 
     def lock(self, session_id: str) -> AbstractContextManager[None]:
         """Hold the session's lock; raises `LockBusy` at once when another thread or process does."""
@@ -77,14 +173,42 @@ class SessionStore:
 
     def claim(self, value: str, seconds: int) -> bool:
         """Tell the first caller, and no other, that a value of one-time use is its own."""
-        return self._backend.claim(f"claim:{hashlib.sha256(value.encode('utf-8')).hexdigest()}", seconds)
+        return self._backend.claim(f"claim:{_digest(value)}", seconds)
 
     def check(self) -> None:
         """Write, read and delete a probe."""
         self._backend.check()
 
-    def _sealed(self, handle: bytes, session: Session) -> bytes:
-        return seal(self._ring, self._purpose, to_bytes(session), entropy=self._entropy, binding=handle)
+    def _opened(self, entry: bytes, handle: bytes) -> HeldSession | None:
+        envelope = unpack(entry)
+        plaintext = None if envelope is None else unseal(self._ring, self._purpose, envelope.sealed, binding=handle)
+        session = None if plaintext is None else from_bytes(plaintext)
+        if envelope is None or session is None:
+            return None
+        return HeldSession(handle=handle, session=session, tag=envelope.tag)
+
+    def _packed(self, held: HeldSession) -> bytes:
+        session, names = held.session, self._marks_of(held.session)
+        card = Card(
+            realm=self.realm,
+            id=session.id,
+            provider=session.provider,
+            subject=names.subject,
+            login=names.login,
+            marks=session.marks,
+            created_at=session.created_at,
+            seen_at=session.seen_at,
+            ends_at=session.expires_at(self._lifetimes),
+        )
+        sealed = seal(self._ring, self._purpose, to_bytes(session), entropy=self._entropy, binding=held.handle)
+        return pack(Envelope(tag=held.tag, card=card, sealed=sealed))
+
+    def _marks_of(self, session: Session) -> MarkNames:
+        sid = session.claims.get("sid")
+        return mark_names(self.realm, session.issuer, session.subject, sid if isinstance(sid, str) else None)
+
+    def _standing(self, names: MarkNames) -> list[Mark | None]:
+        return [mark_from_bytes(found) for found in self._backend.get_many([_MARKS + name for name in names.all()])]
 
     def _seconds(self, session: Session) -> int:
         return session.remaining(self._now(), self._lifetimes)
@@ -98,14 +222,9 @@ def session_id(handle: bytes) -> str:
     return base64url(hashlib.sha256(b"gateway session id" + handle).digest())
 
 
-def make_backend(settings: StoreSettings) -> Backend:
-    """Make the backend that is configured."""
-    if settings.type == "redis":
-        return RedisBackend(settings.url, settings.prefix)
-    if settings.type == "memory":
-        return MemoryBackend()
-    return FileBackend(settings.path)
+def _note_key(value: str) -> str:
+    return f"note:{_digest(value)}"
 
 
-def _entry(session_id: str) -> str:
-    return f"session:{session_id}"
+def _digest(value: str) -> str:
+    return hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -139,18 +140,28 @@ class _Response:
         self._body = body
         self._connection = connection
         self._pool = pool
+        self._guard = threading.Lock()
         self._done = False
 
     def __iter__(self) -> Iterator[bytes]:
         yield from self._body
-        if not self._done:
-            self._done = True
+        if self._is_first_end():
             self._pool.give_back(self._connection)
 
     def close(self) -> None:
-        if not self._done:
-            self._done = True
+        if self._is_first_end():
             self._connection.close()
+
+    def abort(self) -> None:
+        """End an answer that another thread is waiting for, and no other one that the connection may carry later."""
+        with self._guard:
+            if not self._done:
+                self._connection.abort()
+
+    def _is_first_end(self) -> bool:
+        with self._guard:
+            first, self._done = not self._done, True
+        return first
 
 
 def _attempt(connection: Connection, request: _Request) -> _Answer:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import re
 import select
+import socket
 import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -202,6 +204,12 @@ class Connection:
         piece = self._received[self._position : self._position + limit]
         self._position += len(piece)
         return piece
+
+    def abort(self) -> None:
+        """Wake up whoever waits for the upstream: nothing more will come."""
+        self.reusable = False
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Hang up."""

@@ -9,7 +9,7 @@ from harness import ISSUER, ORIGIN, Clock, Mode, Site, base_config, error_code, 
 from peers.listener import Answer, Received, run_listener
 
 from gateway import Gateway
-from gateway.app import Outside
+from gateway.assembly import Outside
 from gateway.testing import Browser, FakeProvider
 
 Answering = Callable[[Received], Answer]

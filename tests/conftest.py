@@ -10,6 +10,7 @@ import pytest
 from conformance.set_ups import OwnFiles, make_own_files
 from harness import Mode, Site, run_site
 from peers import browser, node_provider, servers
+from peers.store_places import MISSING, backend, place, store_urls  # noqa: F401 - fixtures for the tests of the stores.
 
 REAL_VARIABLE: Final = "GATEWAY_TEST_REAL"
 """When it is 1, a missing peer fails the test instead of skipping it."""
@@ -17,8 +18,8 @@ REAL_VARIABLE: Final = "GATEWAY_TEST_REAL"
 FIND_MISSING: Final[Mapping[str, Callable[[], str | None]]] = {
     "chromium": browser.find_missing,
     "node": node_provider.find_missing,
-    "redis": servers.find_missing_redis,
     "nginx": servers.find_missing_nginx,
+    **MISSING,
 }
 
 

@@ -12,7 +12,8 @@ import pytest
 from peers.listener import Answer, Received, run_listener
 
 from gateway import Gateway
-from gateway.app import Outside
+from gateway.assembly import Outside
+from gateway.backends.base import Backend
 from gateway.cookies import session_handles
 from gateway.oidc.messages import Transport
 from gateway.session import Session
@@ -103,17 +104,21 @@ def run_site(
     store: Mapping[str, object] | None = None,
     transport: Callable[[FakeProvider], Transport] | None = None,
     sleep: Callable[[float], None] = time.sleep,
+    backend: Backend | None = None,
 ) -> Iterator[Site]:
     """Run a gateway; `config` is laid over the usual configuration, section by section.
 
     It may be made by a function that is given the provider, and that may also tell it about the gateway.
-    `transport` may put something between gateway and provider. The provider signs with ES256, whose keys cost nothing.
+    `transport` may put something between gateway and provider, `backend` be the store itself. The provider signs with
+    ES256, whose keys cost nothing.
     """
     clock = Clock()
     provider = new_provider(clock)
     over = config(provider) if callable(config) else config or {}
     document = merged(base_config(store or {"type": "memory"}), over)
-    outside = Outside(transport=transport(provider) if transport else provider.transport, clock=clock, sleep=sleep)
+    outside = Outside(
+        transport=transport(provider) if transport else provider.transport, backend=backend, clock=clock, sleep=sleep
+    )
     received: list[Received] = []
     if mode == "wrapped":
         yield _site(Gateway.from_config(document, outside=outside)(recording_app(received)), provider, clock, received)
@@ -150,7 +155,7 @@ def base_config(store: Mapping[str, object]) -> Config:
             "scope": "openid profile email address phone offline_access",
             "id_token_signed_response_alg": "ES256",
         },
-        "session": {"secret": SECRET, "store": dict(store)},
+        "session": {"secret": SECRET, "store": dict(store), "local_cache": 0, "refresh_jitter": 0},
     }
 
 
@@ -202,9 +207,9 @@ def is_signed_in(browser: Browser) -> bool:
 def held_session(site: Site) -> Session:
     """Read the session of the site's browser out of the store."""
     header = site.browser.cookies.header(f"{ORIGIN}/")
-    session = site.gateway.store.load(session_handles(site.gateway.settings.cookies, header)[0])
-    assert session is not None
-    return session
+    held = site.gateway.store.load(session_handles(site.gateway.settings.cookies, header)[0])
+    assert held is not None
+    return held.session
 
 
 def own_cookies(browser: Browser) -> dict[str, str]:

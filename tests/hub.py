@@ -12,7 +12,7 @@ from peers.listener import Received
 from werkzeug.wrappers import Request, Response
 
 from gateway import Gateway
-from gateway.app import Outside
+from gateway.assembly import Outside
 from gateway.cookies import session_handles
 from gateway.oidc.messages import Call, Reply, s256
 from gateway.session import Session
@@ -147,9 +147,9 @@ class HubSite:
     def session(self) -> Session:
         """Read the session of the browser out of the store."""
         handle = session_handles(self.gateway.settings.cookies, self.browser.cookies.header(f"{ORIGIN}/"))[0]
-        session = self.gateway.store.load(handle)
-        assert session is not None
-        return session
+        held = self.gateway.store.load(handle)
+        assert held is not None
+        return held.session
 
 
 def hub_site() -> HubSite:

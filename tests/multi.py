@@ -25,7 +25,7 @@ from harness import (
 from peers.listener import Received
 
 from gateway import Gateway
-from gateway.app import Outside
+from gateway.assembly import Outside
 from gateway.cookies import session_handles
 from gateway.oidc.messages import Call, Reply
 from gateway.session import Session
@@ -100,7 +100,8 @@ class Two:
     def session(self) -> Session | None:
         """Read the session of the browser out of the store."""
         handles = session_handles(self.gateway.settings.cookies, self.browser.cookies.header(f"{ORIGIN}/"))
-        return next((held for handle in handles if (held := self.gateway.store.load(handle)) is not None), None)
+        loaded = (self.gateway.store.load(handle) for handle in handles)
+        return next((held.session for held in loaded if held is not None), None)
 
     def tokens_of_honest(self) -> list[dict[str, Any]]:
         """List the honest provider's token answers."""

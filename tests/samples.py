@@ -21,4 +21,5 @@ SESSION: Final = Session(
     id_token=None,
     created_at=1000,
     seen_at=1000,
+    ends_at=1_000_000_000_000,
 )

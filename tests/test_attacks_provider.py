@@ -106,7 +106,7 @@ def test_a_refusal_of_one_user_stops_nobody_elses_renewal(status: int, members: 
 def test_sessions_that_are_left_alone_are_remembered_within_bounds() -> None:
     backoff = Backoff(lambda: 0.0)
     for number in range(MAX_SESSIONS + 1):
-        backoff.begin(str(number))
+        backoff.begin_with(str(number))
     backoff.check("0")
     with pytest.raises(ProviderUnavailable):
         backoff.check("1")

@@ -24,7 +24,7 @@ from harness import (
 from peers.listener import Received
 
 from gateway import Gateway
-from gateway.app import Outside
+from gateway.assembly import Outside
 from gateway.backends.memory import MemoryBackend
 from gateway.oidc.messages import Call, Reply
 from gateway.testing import Browser, FakeProvider

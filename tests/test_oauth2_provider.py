@@ -8,7 +8,7 @@ from harness import NOW, ORIGIN, SESSION_COOKIE, Clock, error_code, merged, reco
 from hub import CLIENT_ID, CLIENT_SECRET, CONFIG, HUB, USER, Hub, HubSite, error, hub_site
 
 from gateway import Gateway
-from gateway.app import Outside
+from gateway.assembly import Outside
 from gateway.config import parse_settings
 from gateway.config_sources import ConfigurationError
 from gateway.testing import Browser

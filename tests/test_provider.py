@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from werkzeug import Response
 
 from gateway.back_channel import BackChannel
 from gateway.config_provider import ProviderSettings
@@ -21,7 +22,7 @@ from gateway.oidc.messages import Call, Moment, Reply
 from gateway.oidc.transaction import Transaction, new_transaction
 from gateway.provider import Provider
 from gateway.session import Login, Session, new_session
-from gateway.testing import FakeClient, FakeProvider
+from gateway.testing import FakeClient, FakeProvider, Faults
 from gateway.testing.faults import with_altered_signature
 from gateway.testing.wsgi import exchange
 
@@ -99,7 +100,14 @@ class Site:
     def session(self) -> Session:
         transaction = begun()
         login = self.provider.redeem(self.response(transaction))
-        return new_session(session_id="s1", transaction=transaction, client_id=CLIENT.client_id, login=login, now=NOW)
+        return new_session(
+            session_id="s1",
+            transaction=transaction,
+            client_id=CLIENT.client_id,
+            login=login,
+            now=NOW,
+            ends_at=NOW + 3600,
+        )
 
     def fail_at(self, path: str) -> None:
         def before(call: Call) -> None:
@@ -358,22 +366,41 @@ def test_a_login_is_tried_during_the_pause_of_the_refreshes(site: Site) -> None:
     assert site.login().subject == "alice"
 
 
-@pytest.mark.parametrize("down", [False, True])
-def test_a_revocation_never_fails(site: Site, down: bool) -> None:
-    session = site.session()
-    site.op.down = down
-    site.provider.revoke(session.refresh_token or "", "refresh_token")
-    site.op.down = False
-    assert site.op.is_active(session.refresh_token or "") is down
+def _answering(status: int) -> Faults:
+    return Faults(response=lambda name, response: Response(status=status) if name == "revoke" else response)
+
+
+@pytest.mark.parametrize(
+    ("faults", "later"),
+    [
+        pytest.param(Faults(), False, id="RFC 7009 2.2: it is revoked"),
+        pytest.param(Faults(down=True), True, id="nothing answers"),
+        pytest.param(_answering(503), True, id="RFC 7009 2.2.1: a 503 may be tried again"),
+        pytest.param(_answering(500), True, id="a failure of the provider"),
+        pytest.param(_answering(429), True, id="it has had enough for now"),
+        pytest.param(_answering(400), False, id="a refusal stays one"),
+        pytest.param(_answering(401), False, id="so does that of a client"),
+    ],
+)
+def test_a_revocation_that_may_work_later_says_so(site: Site, faults: Faults, later: bool) -> None:
+    token = site.session().refresh_token or ""
+    site.op.faults = faults
+    if later:
+        with pytest.raises(ProviderUnavailable):
+            site.provider.revoke(token, "refresh_token")
+    else:
+        site.provider.revoke(token, "refresh_token")
+    assert site.op.is_active(token) is (faults.down or False)
 
 
 def test_without_a_provider_there_is_no_sign_out_there(site: Site) -> None:
     site.op.down = True
-    assert site.provider.end_session_url("id-token", "state") is None
+    assert site.provider.end_session("id-token", "state") is None
     site.op.down = False
     site.now += BACKOFF_SECONDS
-    url = site.provider.end_session_url("id-token", "state-1") or ""
-    assert dict(parse_qsl(urlsplit(url).query))["state"] == "state-1"
+    there = site.provider.end_session("id-token", "state-1")
+    assert there is not None
+    assert dict(parse_qsl(urlsplit(there.url).query))["state"] == "state-1"
 
 
 @pytest.mark.parametrize("name", ["redirect_uri", "state", "nonce", "scope", "client_id", "response_type"])

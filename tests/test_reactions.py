@@ -18,6 +18,7 @@ COOKIES: Final = CookiePolicy(name="gateway", secure=True, ring=KeyRing.of(["a s
 LOGIN: Final = Response(status=303)
 NONCE: Final = ("DPoP-Nonce", "n1")
 USE_NONCE: Final = ("WWW-Authenticate", 'DPoP error="use_dpop_nonce", algs="ES256"')
+INVALID_TOKEN: Final = ("WWW-Authenticate", 'Bearer realm="x", error="invalid_token"')
 STRONGER: Final = ("WWW-Authenticate", 'Bearer error="insufficient_user_authentication", acr_values="gold"')
 STRONGER_DPOP: Final = ("www-authenticate", 'DPoP error="insufficient_user_authentication", max_age="60"')
 
@@ -35,12 +36,16 @@ class Told:
         self.done.append("proved")
         return Admitted(inner=_never, environ={}, cookies=COOKIES, personal=True, react=_never)
 
+    def renew(self) -> Response:
+        self.done.append("renewed")
+        return LOGIN
+
     def step_up(self, demand: StepUp) -> Response:
         self.done.append(demand)
         return LOGIN
 
     def reactions(self) -> Reactions:
-        return Reactions(remember_nonce=self.remember, prove=self.prove, step_up=self.step_up)
+        return Reactions(remember_nonce=self.remember, prove=self.prove, renew=self.renew, step_up=self.step_up)
 
 
 def _never(*_: Any) -> Any:
@@ -58,6 +63,11 @@ def _never(*_: Any) -> Any:
         pytest.param(401, [USE_NONCE, NONCE], ["n1", "proved"], id="RFC 9449 9: with the nonce, once more"),
         pytest.param(401, [USE_NONCE], [], id="it names no nonce"),
         pytest.param(401, [NONCE], ["n1"], id="it does not ask for one"),
+        pytest.param(401, [INVALID_TOKEN], ["renewed"], id="RFC 6750 3.1: the token is invalid"),
+        pytest.param(401, [("WWW-Authenticate", 'DPoP error="invalid_token"')], ["renewed"], id="a bound one, too"),
+        pytest.param(403, [INVALID_TOKEN], [], id="not with another status"),
+        pytest.param(401, [("WWW-Authenticate", 'Basic error="invalid_token"')], [], id="another scheme's word"),
+        pytest.param(401, [INVALID_TOKEN, USE_NONCE, NONCE], ["n1", "proved"], id="a nonce is asked for first"),
         pytest.param(401, [USE_NONCE, ("DPoP-Nonce", 'a"b')], [], id="a nonce that is none"),
         pytest.param(401, [USE_NONCE, NONCE, NONCE], [], id="two nonces are none"),
         pytest.param(401, [USE_NONCE, ("DPoP-Nonce", "n" * 10_000)], [], id="a nonce without end"),
@@ -70,7 +80,9 @@ def _never(*_: Any) -> Any:
         ),
         pytest.param(403, [STRONGER], [], id="403 is no 401"),
         pytest.param(200, [STRONGER], [], id="200 is no 401"),
-        pytest.param(401, [("WWW-Authenticate", 'Bearer error="invalid_token"')], [], id="a token worth nothing"),
+        pytest.param(
+            401, [INVALID_TOKEN, STRONGER], [StepUp(acr_values=("gold",))], id="a stronger login brings a new token"
+        ),
         pytest.param(401, [USE_NONCE, NONCE, STRONGER], ["n1", "proved"], id="first the proof, then the login"),
     ],
 )  # fmt: skip
@@ -79,7 +91,7 @@ def test_what_is_done_upon_an_answer(status: int, headers: Headers, done: list[o
     other = told.reactions()(status, headers)
     assert told.done == done
     assert isinstance(other, Admitted) is ("proved" in done)
-    assert (other is LOGIN) is any(isinstance(what, StepUp) for what in done)
+    assert (other is LOGIN) is any(isinstance(what, StepUp) or what == "renewed" for what in done)
 
 
 def test_a_request_is_proven_once_more_and_no_further() -> None:

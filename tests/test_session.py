@@ -28,6 +28,7 @@ SESSION: Final = Session(
     id_token="id-secret",
     created_at=1000,
     seen_at=1000,
+    ends_at=1_000_000_000_000,
 )
 
 

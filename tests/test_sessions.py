@@ -24,9 +24,11 @@ from harness import (
 from peers.servers import free_port, run_redis
 
 from gateway.backends.base import Backend
+from gateway.backends.choice import make_backend
 from gateway.cookies import session_handles
+from gateway.envelope import unpack
 from gateway.sealing import KeyRing, unseal
-from gateway.store import make_backend, session_id
+from gateway.store import session_id
 
 IDLE = 1800
 LIFETIME = 43200
@@ -161,7 +163,7 @@ def test_nothing_in_the_store_can_be_read(tmp_path: Path) -> None:
         assert session.id_token is not None
 
     secrets = [
-        *(session.access_token, session.refresh_token, session.id_token, session.subject, session.id),
+        *(session.access_token, session.refresh_token, session.id_token, session.subject),
         *(str(ALICE["email"]), str(ALICE["name"]), site.browser.cookies.of(ORIGIN)[SESSION_COOKIE], SECRET),
     ]
     stored = [(path.name, path.read_bytes()) for path in (tmp_path / "sessions").rglob("*") if path.is_file()]
@@ -179,12 +181,14 @@ def test_a_stolen_store_and_secret_open_nothing_without_the_cookie(tmp_path: Pat
         entry = make_backend(site.gateway.settings.store).get(f"session:{session_id(handle)}")
         purpose = f"session {hashlib.sha256(ORIGIN.encode()).hexdigest()}"
 
-    assert entry is not None
-    assert unseal(ring, purpose, entry, binding=handle) is not None
-    assert unseal(ring, purpose, entry) is None
-    assert unseal(ring, purpose, entry, binding=session_id(handle).encode()) is None
-    assert unseal(KeyRing.of(["x" * 32]), purpose, entry, binding=handle) is None
-    assert unseal(ring, "session", entry, binding=handle) is None
+    envelope = unpack(entry or b"")
+    assert envelope is not None
+    sealed = envelope.sealed
+    assert unseal(ring, purpose, sealed, binding=handle) is not None
+    assert unseal(ring, purpose, sealed) is None
+    assert unseal(ring, purpose, sealed, binding=session_id(handle).encode()) is None
+    assert unseal(KeyRing.of(["x" * 32]), purpose, sealed, binding=handle) is None
+    assert unseal(ring, "session", sealed, binding=handle) is None
 
 
 PICKLE = b"cbuiltins\nprint\n(Vunpickled\ntR."

@@ -10,7 +10,7 @@ from harness import ISSUER, ORIGIN, Clock, Mode, Site, base_config, changed, err
 from peers.listener import Answer, Received
 
 from gateway import Gateway
-from gateway.app import Outside
+from gateway.assembly import Outside
 from gateway.testing import Browser, FakeProvider, Faults
 
 HIGH: Final = "urn:example:high"

@@ -9,6 +9,7 @@ import pytest
 from samples import SESSION
 
 from gateway.backends.base import Backend, LockBusy
+from gateway.backends.choice import make_backend
 from gateway.backends.file import FileBackend
 from gateway.backends.memory import MemoryBackend
 from gateway.backends.redis import RedisBackend
@@ -17,7 +18,7 @@ from gateway.cookies import HANDLE_BYTES
 from gateway.errors import StoreUnavailable
 from gateway.sealing import KeyRing, seal
 from gateway.session import FORMAT, Lifetimes, Session, to_bytes
-from gateway.store import HeldSession, SessionStore, make_backend, session_id
+from gateway.store import HeldSession, SessionStore, session_id
 
 NOW: Final = 1_800_000_000
 OLD: Final = "an old secret of at least thirty-two characters"
@@ -65,6 +66,10 @@ def session(name: str) -> Session:
     )
 
 
+def begun(store: SessionStore) -> HeldSession:
+    return store.create(session, began_at=NOW)
+
+
 def entry(held: HeldSession) -> str:
     return f"session:{held.session.id}"
 
@@ -76,18 +81,18 @@ def at_rest(backend: Backend, held: HeldSession) -> bytes:
 
 
 def test_a_session_is_loaded_by_its_handle(store: SessionStore) -> None:
-    held = store.create(session)
-    assert store.load(held.handle) == held.session
+    held = begun(store)
+    assert store.load(held.handle) == held
     assert len(held.handle) == HANDLE_BYTES
     assert held.session.id == session_id(held.handle)
 
 
 def test_every_session_has_a_handle_of_its_own(store: SessionStore) -> None:
-    assert len({store.create(session).handle for _ in range(100)}) == 100
+    assert len({begun(store).handle for _ in range(100)}) == 100
 
 
 def test_the_store_sees_neither_handle_nor_tokens(store: SessionStore, backend: MemoryBackend) -> None:
-    held = store.create(session)
+    held = begun(store)
     sealed = at_rest(backend, held)
     for secret in (held.handle, b"the-access-token", b"the-refresh-token", b"u1", b"op.example"):
         assert secret not in sealed
@@ -103,19 +108,19 @@ def test_the_store_sees_neither_handle_nor_tokens(store: SessionStore, backend: 
     ],
 )
 def test_a_wrong_handle_opens_nothing(store: SessionStore, handle: bytes) -> None:
-    store.create(session)
+    begun(store)
     assert store.load(handle) is None
 
 
 def test_one_session_under_the_name_of_another_does_not_open(store: SessionStore, backend: MemoryBackend) -> None:
-    one, other = store.create(session), store.create(session)
+    one, other = begun(store), begun(store)
     backend.set(entry(other), at_rest(backend, one), 60)
     assert store.load(other.handle) is None
-    assert store.load(one.handle) == one.session
+    assert store.load(one.handle) == one
 
 
 def test_a_session_that_names_another_is_none(store: SessionStore, backend: MemoryBackend) -> None:
-    held = store.create(session)
+    held = begun(store)
     foreign = to_bytes(replace(held.session, id="another"))
     sealed = seal(KeyRing.of([OLD]), "session", foreign, entropy=secrets.token_bytes, binding=held.handle)
     backend.set(entry(held), sealed, 60)
@@ -133,8 +138,8 @@ def test_a_session_that_names_another_is_none(store: SessionStore, backend: Memo
 def test_a_session_opens_under_its_ring(
     store: SessionStore, backend: MemoryBackend, clock: Clock, ring: tuple[str, ...], opens: bool
 ) -> None:
-    held = store.create(session)
-    assert store_on(backend, clock, *ring).load(held.handle) == (held.session if opens else None)
+    held = begun(store)
+    assert store_on(backend, clock, *ring).load(held.handle) == (held if opens else None)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +152,7 @@ def test_a_session_opens_under_its_ring(
 def test_an_expired_session_is_none_though_it_is_still_stored(
     store: SessionStore, backend: MemoryBackend, clock: Clock, seconds: int, lives: bool
 ) -> None:
-    held = store.create(session)
+    held = begun(store)
     clock.now += seconds
     assert (store.load(held.handle) is not None) is lives
     assert at_rest(backend, held)
@@ -164,31 +169,31 @@ def test_an_expired_session_is_none_though_it_is_still_stored(
 def test_what_another_version_wrote_is_no_session(
     store: SessionStore, backend: MemoryBackend, plaintext: bytes
 ) -> None:
-    held = store.create(session)
+    held = begun(store)
     sealed = seal(KeyRing.of([OLD]), "session", plaintext, entropy=secrets.token_bytes, binding=held.handle)
     backend.set(entry(held), sealed, 60)
     assert store.load(held.handle) is None
 
 
 def test_a_replaced_session_is_loaded_anew_with_the_newest_key(backend: MemoryBackend, clock: Clock) -> None:
-    held = store_on(backend, clock, OLD).create(session)
+    held = begun(store_on(backend, clock, OLD))
     touched = replace(held, session=held.session.touched(NOW + 60))
-    assert store_on(backend, clock, NEW, OLD).replace(touched) == touched.session
-    assert store_on(backend, clock, NEW).load(held.handle) == touched.session
+    assert store_on(backend, clock, NEW, OLD).replace(touched) == touched
+    assert store_on(backend, clock, NEW).load(held.handle) == touched
 
 
 def test_an_ended_session_is_gone_and_stays_gone(store: SessionStore, backend: MemoryBackend) -> None:
-    held, other = store.create(session), store.create(session)
+    held, other = begun(store), begun(store)
     store.end(held.session.id)
     assert store.load(held.handle) is None
     assert store.replace(held) is None
     assert store.load(held.handle) is None
     assert backend.get(entry(held)) is None
-    assert store.load(other.handle) == other.session
+    assert store.load(other.handle) == other
 
 
 def test_ending_what_is_not_there_is_no_failure(store: SessionStore) -> None:
-    held = store.create(session)
+    held = begun(store)
     store.end("unknown")
     store.end(held.session.id)
     store.end(held.session.id)
@@ -203,18 +208,19 @@ class Recording(MemoryBackend):
         self.seconds: list[int] = []
 
     def set(self, key: str, value: bytes, seconds: int) -> None:
-        self.seconds.append(seconds)
+        if key.startswith("session:"):
+            self.seconds.append(seconds)
         super().set(key, value, seconds)
 
-    def replace(self, key: str, value: bytes, seconds: int) -> bool:
+    def replace(self, key: str, tag: bytes, value: bytes, seconds: int) -> bool:
         self.seconds.append(seconds)
-        return super().replace(key, value, seconds)
+        return super().replace(key, tag, value, seconds)
 
 
 def test_entries_live_as_long_as_they_are_needed(clock: Clock) -> None:
     backend = Recording()
     store = store_on(backend, clock)
-    held = store.create(session)
+    held = begun(store)
     clock.now += 3500
     store.replace(replace(held, session=held.session.touched(NOW + 3500)))
     assert backend.seconds == [LIFETIMES.idle, 100]

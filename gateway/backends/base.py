@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import IO, Protocol
 
 from gateway.errors import STORE_DOWN, StoreUnavailable
+
+TAG_BYTES = 16
+"""An entry that is written anew begins with this many random bytes, by which one write is told from another."""
 
 SWEEP_SECONDS = 300
 """How often entries that have ended are looked for."""
@@ -24,6 +28,10 @@ class LockBusy(Exception):
     """Someone else holds the lock."""
 
 
+class UnlistableStore(Exception):
+    """The store finds entries by their keys alone."""
+
+
 class Backend(Protocol):
     """What the session store asks of a place where bytes are kept; all methods raise `StoreUnavailable`."""
 
@@ -33,8 +41,14 @@ class Backend(Protocol):
     def set(self, key: str, value: bytes, seconds: int) -> None:
         """Write an entry that ends after that time."""
 
-    def replace(self, key: str, value: bytes, seconds: int) -> bool:
-        """Write an entry in the place of another, and tell whether there was one; a deleted entry never comes back."""
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return several entries in one go, in the order of their keys."""
+
+    def replace(self, key: str, tag: bytes, value: bytes, seconds: int) -> bool:
+        """Write an entry in the place of the one that begins with that tag, in one step, and tell whether it was there.
+
+        So an entry that was deleted never comes back, and whoever was away for long overwrites nothing newer.
+        """
 
     def delete(self, key: str) -> None:
         """Delete the entry if there is one."""
@@ -43,7 +57,14 @@ class Backend(Protocol):
         """Tell the first caller in that time, and no other, that the key is its own."""
 
     def lock(self, key: str) -> AbstractContextManager[None]:
-        """Hold a lock that excludes every thread and process on the same store; raises `LockBusy` at once if held."""
+        """Hold a lock that excludes every thread and process on the same store; raises `LockBusy` at once if held.
+
+        It is let go of when its holder is killed, at the latest after LEASE_SECONDS, and kept for as long as the
+        holder lives. A holder that was stopped for longer may have lost it, which `replace` then tells it.
+        """
+
+    def scan(self, prefix: str) -> Iterator[bytes]:
+        """Yield the entries whose keys begin so; raises `UnlistableStore` where a store cannot list what it has."""
 
     def check(self) -> None:
         """Write, read and delete a probe."""

@@ -5,24 +5,29 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import struct
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from cachelib import FileSystemCache
 
-from gateway.backends.base import RETRY_AFTER_SECONDS, SWEEP_SECONDS, BytesSerializer, LockBusy, Probed
+from gateway.backends.base import RETRY_AFTER_SECONDS, SWEEP_SECONDS, TAG_BYTES, BytesSerializer, LockBusy, Probed
 from gateway.errors import STORE_DOWN, StoreUnavailable
 
 SWEEP_GRACE_SECONDS = 60
 """An entry is swept only this long after its end: by then nobody can be about to write it again."""
 
 _STALE_FILE_SECONDS = 3600
+
+_SWEEP_STEP = 50
+_SWEEP_PAUSE_SECONDS = 0.002
+_KIND = re.compile(r"[a-z]+")
 
 
 class _FileCache(FileSystemCache):
@@ -34,9 +39,11 @@ class _FileCache(FileSystemCache):
         super().__init__(str(directory), threshold=0)
 
     def get(self, key: str) -> bytes | None:
-        filename = self._get_filename(key)
+        return self.read(Path(self._get_filename(key)))
+
+    def read(self, path: Path) -> bytes | None:
         try:
-            content = Path(filename).read_bytes()
+            content = path.read_bytes()
         except FileNotFoundError:
             if Path(self._path).is_dir():
                 return None
@@ -61,6 +68,10 @@ class _FileCache(FileSystemCache):
         # The parent's swallows what the disk says, and sets up logging for the whole process to tell of it.
         Path(self._get_filename(key)).unlink(missing_ok=True)
         return True
+
+    def _get_filename(self, key: str) -> str:
+        # The kind of an entry, before the colon, can be told from outside; whose it is cannot.
+        return str(Path(self._path) / f"{_shown(key)}{_name(key)}")
 
 
 _HEADER = struct.Struct("I")
@@ -87,38 +98,42 @@ class FileBackend(Probed):
         with _disk():
             return self._cache.get(key)
 
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return several entries."""
+        return [self.get(key) for key in keys]
+
     def set(self, key: str, value: bytes, seconds: int) -> None:
         """Write an entry by renaming a finished file over the old one."""
         self._sweep_if_due()
         with _disk():
             self._cache.set(key, value, seconds)
 
-    def replace(self, key: str, value: bytes, seconds: int) -> bool:
+    def replace(self, key: str, tag: bytes, value: bytes, seconds: int) -> bool:
         """Write an entry in the place of another, while nobody can delete it."""
-        with _disk(), self._changing(key):
-            exists = self._cache.get(key) is not None
-            if exists:
+        with _disk(), self._changing(_name(key)):
+            found = self._cache.get(key)
+            same = found is not None and found[:TAG_BYTES] == tag
+            if same:
                 self._cache.set(key, value, seconds)
-        return exists
+        return same
 
     def delete(self, key: str) -> None:
         """Delete an entry."""
-        with _disk(), self._changing(key):
+        with _disk(), self._changing(_name(key)):
             if not self._entries.is_dir():
                 raise StoreUnavailable(STORE_DOWN, "the entries are gone")
             self._cache.delete(key)
 
     def claim(self, key: str, seconds: int) -> bool:
-        """Claim a key by creating its file exclusively; the file's time is when the claim ends."""
+        """Claim a key by a file whose time is when the claim ends."""
         self._sweep_if_due()
         path = self._claims / _name(key)
-        with _disk():
-            try:
-                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            except FileExistsError:
+        with _disk(), self._changing(path.name):
+            now = time.time()
+            if _modified(path) > now:
                 return False
-            ends_at = time.time() + seconds
-            os.utime(path, (ends_at, ends_at))
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+            os.utime(path, (now + seconds, now + seconds))
         return True
 
     @contextmanager
@@ -137,22 +152,35 @@ class FileBackend(Probed):
         finally:
             os.close(descriptor)
 
+    def scan(self, prefix: str) -> Iterator[bytes]:
+        """Yield the entries whose keys begin so."""
+        start = _shown(prefix)
+        with _disk():
+            # All names at once, for whoever reads on may stop in the middle.
+            for name in os.listdir(self._entries):  # noqa: PTH208 - names, and no object for each.
+                if name.startswith(start) and "." not in name:
+                    content = self._cache.read(self._entries / name)
+                    if content is not None:
+                        yield content
+
     def sweep(self) -> None:
-        """Delete what has ended, in this thread."""
+        """Delete what has ended, in this thread, and leave others room to work between."""
         now = time.time()
-        for path in self._entries.iterdir():
-            _sweep_entry(path, now)
+        for number, found in enumerate(os.scandir(self._entries), start=1):
+            _sweep_entry(Path(found.path), now)
+            if number % _SWEEP_STEP == 0:
+                time.sleep(_SWEEP_PAUSE_SECONDS)
         for path in self._claims.iterdir():
-            # The grace also covers a claim whose file was just made and has not been given its end yet.
-            _unlink_if(path, lambda modified: modified < now - SWEEP_GRACE_SECONDS)
+            with self._changing(path.name):
+                _unlink_if(path, lambda modified: modified < now)
         for path in self._locks.iterdir():
             # A lock file is deleted by its holder; one this old was left by a process that was killed.
             _unlink_if(path, lambda modified: modified < now - _STALE_FILE_SECONDS)
 
     @contextmanager
-    def _changing(self, key: str) -> Iterator[None]:
+    def _changing(self, name: str) -> Iterator[None]:
         # Held for the moment of a write, and unlike `lock` waited for; a few files that stay serve all entries.
-        path = self._root / f"changing-{_name(key)[0]}"
+        path = self._root / f"changing-{name[0]}"
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -203,12 +231,24 @@ def _sweep_entry(path: Path, now: float) -> None:
         return  # Deleted by someone else, or unreadable: its reader reports that.
 
 
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
 def _unlink_if(path: Path, due: Callable[[float], bool]) -> None:
     try:
         if due(path.stat().st_mtime):
             path.unlink()
     except OSError:
         return
+
+
+def _shown(key: str) -> str:
+    kind, colon, _ = key.partition(":")
+    return f"{kind}-" if colon and _KIND.fullmatch(kind) else ""
 
 
 def _name(key: str) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from cachelib import SimpleCache
 
-from gateway.backends.base import SWEEP_SECONDS, BytesSerializer, LockBusy, Probed
+from gateway.backends.base import SWEEP_SECONDS, TAG_BYTES, BytesSerializer, LockBusy, Probed
 
 
 class _MemoryCache(SimpleCache):
@@ -21,6 +21,10 @@ class _MemoryCache(SimpleCache):
     def __init__(self) -> None:
         super().__init__(threshold=1)
         self._sweep_at = 0.0
+
+    def names(self) -> list[str]:
+        """List all keys, at one moment."""
+        return list(self._cache)
 
     def _prune(self) -> None:
         now = time.time()
@@ -42,17 +46,22 @@ class MemoryBackend(Probed):
         value: bytes | None = self._cache.get(key)
         return value
 
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return several entries."""
+        return [self.get(key) for key in keys]
+
     def set(self, key: str, value: bytes, seconds: int) -> None:
         """Write an entry."""
         self._cache.set(key, value, seconds)
 
-    def replace(self, key: str, value: bytes, seconds: int) -> bool:
+    def replace(self, key: str, tag: bytes, value: bytes, seconds: int) -> bool:
         """Write an entry in the place of another, while nobody can delete it."""
         with self._guard:
-            exists = self._cache.has(key)
-            if exists:
+            found = self.get(key)
+            same = found is not None and found[:TAG_BYTES] == tag
+            if same:
                 self._cache.set(key, value, seconds)
-        return exists
+        return same
 
     def delete(self, key: str) -> None:
         """Delete an entry."""
@@ -75,3 +84,8 @@ class MemoryBackend(Probed):
         finally:
             with self._guard:
                 self._held.discard(key)
+
+    def scan(self, prefix: str) -> Iterator[bytes]:
+        """Yield the entries whose keys begin so."""
+        values = (self.get(key) for key in self._cache.names() if key.startswith(prefix))
+        return (value for value in values if value is not None)

@@ -10,10 +10,10 @@ from gateway.authenticator import Authenticator
 from gateway.config import Settings
 from gateway.cookies import LogoutNote, begin_logout, deletion, find_logout, read_cookies, session_handles
 from gateway.endpoints.request import Request
-from gateway.errors import CROSS_SITE_REFUSED, GatewayError
+from gateway.errors import CROSS_SITE_REFUSED, PARAMETER_REFUSED, GatewayError
 from gateway.oidc.messages import Entropy
 from gateway.policy import is_same_origin
-from gateway.responses import Responses
+from gateway.responses import Responses, with_cookies
 from gateway.store import HeldSession
 from gateway.target import safe_return_to
 
@@ -33,7 +33,8 @@ class LogoutEndpoints:
     def sign_out(self, request: Request) -> Response:
         """End the session, here and at the provider; a link on another site only gets to ask whether to.
 
-        Raises `cross_site_refused` for another site's form, `return_url_refused` for another site's `rd`.
+        With `local=true` the provider's own session goes on. Raises `cross_site_refused` for another site's form,
+        `return_url_refused` for another site's `rd`, `parameter_refused` for another `local`.
         """
         posted = request.target.method == "POST"
         if posted and not is_same_origin(request.target, self.settings.public_url):
@@ -42,12 +43,15 @@ class LogoutEndpoints:
         # A body is read for those alone who have a session: whoever sends it slowly holds a thread.
         asked = {**request.query(), **(request.form() if posted and held is not None else {})}
         return_to = safe_return_to(asked["rd"], self.settings.public_url) if asked.get("rd") else ""
+        if asked.get("local", "true") != "true":
+            raise GatewayError(PARAMETER_REFUSED, "local can only be true")
         if held is None:
             return self._without_session(return_to)
         if posted or self._is_wish(request):
-            return self._end(request, held, return_to)
+            return self._end(request, held, return_to, local="local" in asked)
         user = held.session.claims.get("email") or held.session.claims.get("preferred_username") or ""
-        return self.responses.sign_out_page(action=request.target.path, rd=return_to, user=_printable(str(user)))
+        fields = {"rd": return_to, **({"local": "true"} if "local" in asked else {})}
+        return self.responses.sign_out_page(action=request.target.path, fields=fields, user=_printable(str(user)))
 
     def signed_out(self, request: Request) -> Response:
         """Land after the sign-out: where the user wished to go, if this browser's own logout comes back."""
@@ -60,17 +64,19 @@ class LogoutEndpoints:
             response.headers.add("Set-Cookie", deletion(policy, policy.logout))
         return response
 
-    def _end(self, request: Request, held: HeldSession, return_to: str) -> Response:
+    def _end(self, request: Request, held: HeldSession, return_to: str, *, local: bool) -> Response:
         policy = self.settings.cookies
-        begun = self.authenticator.end_session(held)
+        begun = self.authenticator.end_session(held, local=local)
         # A login under way would sign the user in again, and the note of a stronger one is not the next user's.
         names = dict.fromkeys(name for name, _ in read_cookies(request.cookies))
         left = [name for name in names if policy.is_transaction(name) or name == policy.step_up]
         cookies = [deletion(policy, name) for name in (policy.session, *left)]
-        if begun.url is None:
+        if begun.at_provider is None:
             return self.responses.redirect(return_to or self.settings.post_logout_path, cookies)
         cookies.append(begin_logout(policy, LogoutNote(state=begun.state, return_to=return_to), self.entropy))
-        return self.responses.redirect(begun.url, cookies)
+        if not begun.at_provider.fields:
+            return self.responses.redirect(begun.at_provider.url, cookies)
+        return with_cookies(self.responses.end_session_page(begun.at_provider), cookies)
 
     def _without_session(self, return_to: str) -> Response:
         policy = self.settings.cookies

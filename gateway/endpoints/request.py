@@ -38,9 +38,9 @@ class Request:
             return single_parameters(self._form_body(MAX_ANSWER_BYTES))
         return single_parameters(self.target.query.encode("ascii"))
 
-    def form(self) -> dict[str, str]:
-        """Read a form body of at most 4 KiB; raises `parameter_refused`."""
-        return _parameters(self._form_body(MAX_FORM_BYTES))
+    def form(self, max_bytes: int = MAX_FORM_BYTES) -> dict[str, str]:
+        """Read a form body of at most that size; raises `parameter_refused`."""
+        return _parameters(self._form_body(max_bytes))
 
     def _form_body(self, max_bytes: int) -> bytes:
         media_type = str(self.environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from werkzeug import Response
 
 from gateway.config import Settings
+from gateway.endpoints.administration import AdministrationEndpoint
 from gateway.endpoints.forward_auth import ForwardAuthEndpoint
 from gateway.endpoints.keys import KeysEndpoint
 from gateway.endpoints.login import LoginEndpoints
 from gateway.endpoints.logout import LogoutEndpoints
 from gateway.endpoints.request import Request
 from gateway.endpoints.session import SessionEndpoints
+from gateway.endpoints.single_logout import SingleLogoutEndpoints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,29 +32,48 @@ EndpointTable = Mapping[str, Endpoint]
 _READ = ("GET", "HEAD")
 
 
-def endpoint_table(
-    settings: Settings,
-    login: LoginEndpoints,
-    logout: LogoutEndpoints,
-    session: SessionEndpoints,
-    forward_auth: ForwardAuthEndpoint,
-    keys: KeysEndpoint,
-) -> EndpointTable:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoints:
+    """All that answers, by its kind."""
+
+    login: LoginEndpoints
+    logout: LogoutEndpoints
+    single_logouts: Sequence[SingleLogoutEndpoints]
+    session: SessionEndpoints
+    forward_auth: ForwardAuthEndpoint
+    keys: KeysEndpoint
+    administration: AdministrationEndpoint
+
+
+def endpoint_table(settings: Settings, endpoints: Endpoints) -> EndpointTable:
     """Lay out the endpoints by path."""
-    prefix = settings.prefix
+    prefix, session = settings.prefix, endpoints.session
     return {
-        f"{prefix}/start": Endpoint(methods=("GET", "POST"), answer=login.start),
-        **_callbacks(settings, login),
-        f"{prefix}/sign_out": Endpoint(methods=("GET", "POST"), answer=logout.sign_out),
-        settings.post_logout_path: Endpoint(methods=_READ, answer=logout.signed_out),
-        f"{prefix}/jwks.json": Endpoint(methods=_READ, answer=keys.jwks),
-        f"{prefix}/auth": Endpoint(methods=_READ, answer=forward_auth.auth),
+        f"{prefix}/start": Endpoint(methods=("GET", "POST"), answer=endpoints.login.start),
+        **_callbacks(settings, endpoints.login),
+        f"{prefix}/sign_out": Endpoint(methods=("GET", "POST"), answer=endpoints.logout.sign_out),
+        settings.post_logout_path: Endpoint(methods=_READ, answer=endpoints.logout.signed_out),
+        **_single_logouts(settings, endpoints.single_logouts),
+        f"{prefix}/jwks.json": Endpoint(methods=_READ, answer=endpoints.keys.jwks),
+        f"{prefix}/auth": Endpoint(methods=_READ, answer=endpoints.forward_auth.auth),
         f"{prefix}/userinfo": Endpoint(methods=_READ, answer=session.userinfo),
         f"{prefix}/session": Endpoint(methods=_READ, answer=session.session),
         f"{prefix}/refresh": Endpoint(methods=("POST",), answer=session.refresh),
+        f"{prefix}/admin/sessions": Endpoint(methods=(*_READ, "DELETE"), answer=endpoints.administration.sessions),
         "/ping": Endpoint(methods=_READ, answer=session.ping),
         "/ready": Endpoint(methods=_READ, answer=session.ready),
     }
+
+
+def _single_logouts(settings: Settings, endpoints: Iterable[SingleLogoutEndpoints]) -> EndpointTable:
+    table = {}
+    for one in endpoints:
+        client = one.provider.client
+        back, front = client.backchannel_logout_uri, client.frontchannel_logout_uri
+        if back:  # A provider without ID tokens has neither.
+            table[back.removeprefix(settings.public_url)] = Endpoint(methods=("POST",), answer=one.back_channel)
+            table[front.removeprefix(settings.public_url)] = Endpoint(methods=_READ, answer=one.front_channel)
+    return table
 
 
 def _callbacks(settings: Settings, login: LoginEndpoints) -> EndpointTable:

@@ -14,7 +14,7 @@ MAX_ACR_VALUES = 16
 MAX_ACR_LENGTH = 255
 
 STEP_UP_ERROR = "insufficient_user_authentication"
-STEP_UP_SCHEMES = ("bearer", "dpop")
+TOKEN_SCHEMES = ("bearer", "dpop")
 
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _ELEMENT_RE = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*+")*+', re.DOTALL)
@@ -73,12 +73,20 @@ def step_up_demand(header: str) -> StepUp | None:
     Values that are malformed or out of bounds are passed over: the demand stands without them.
     """
     for challenge in parse_challenges(header):
-        if challenge.scheme in STEP_UP_SCHEMES and challenge.parameters.get("error") == STEP_UP_ERROR:
+        if challenge.scheme in TOKEN_SCHEMES and challenge.parameters.get("error") == STEP_UP_ERROR:
             return StepUp(
                 acr_values=_acr_values(challenge.parameters.get("acr_values", "")),
                 max_age=_max_age(challenge.parameters.get("max_age", "")),
             )
     return None
+
+
+def is_invalid_token(header: str) -> bool:
+    """Tell whether a WWW-Authenticate field says that the token is expired, revoked or malformed (RFC 6750 3.1)."""
+    return any(
+        challenge.scheme in TOKEN_SCHEMES and challenge.parameters.get("error") == "invalid_token"
+        for challenge in parse_challenges(header)
+    )
 
 
 def challenge_text(scheme: str, parameters: Mapping[str, str]) -> str:

@@ -35,8 +35,9 @@ class Client:
     `token_endpoint_auth_method` is chosen from the provider's metadata where it is None. `signing_keys` are for
     assertions and request objects, `decryption_keys` for what the provider encrypts to us; `has_certificate` says that
     the transport presents one. `resource` names what the tokens are for (RFC 8707). A `userinfo`,
-    `authorization_response` or `introspection` of None is plain JSON, or plain parameters. `leeway` is the clock skew
-    that we forgive, in seconds.
+    `authorization_response` or `introspection` of None is plain JSON, or plain parameters. `backchannel_logout_uri` and
+    `frontchannel_logout_uri` are where the provider says that it has ended a session, empty where it cannot. `leeway`
+    is the clock skew that we forgive, in seconds.
     """
 
     client_id: str
@@ -48,6 +49,8 @@ class Client:
     sender_constraint: SenderConstraint = SenderConstraint.NONE
     redirect_uri: str
     post_logout_redirect_uri: str
+    backchannel_logout_uri: str = ""
+    frontchannel_logout_uri: str = ""
     scope: str = "openid"
     response_type: str = "code"
     response_mode: str | None = None

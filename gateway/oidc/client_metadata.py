@@ -47,6 +47,7 @@ def registration_request(
         "response_types": [response_type],
         "grant_types": _grant_types(response_type),
         "scope": client.scope,
+        **_logout(client),
         **_authentication(client),
         **_protections(client),
         **_keys(client, jwks_uri),
@@ -113,6 +114,18 @@ def _grant_types(response_type: str) -> list[str]:
     # An ID token from the authorization endpoint counts as implicit (OIDC Registration 2).
     hybrid = ["implicit"] if "id_token" in response_type.split(" ") else []
     return ["authorization_code", *hybrid, "refresh_token"]
+
+
+def _logout(client: Client) -> dict[str, object]:
+    # With `sid`, one session ends; without it, all of the user's (Back-Channel Logout 1.0 2.2, Front-Channel 2).
+    members: dict[str, object] = {}
+    if client.backchannel_logout_uri:
+        members["backchannel_logout_uri"] = client.backchannel_logout_uri
+        members["backchannel_logout_session_required"] = True
+    if client.frontchannel_logout_uri:
+        members["frontchannel_logout_uri"] = client.frontchannel_logout_uri
+        members["frontchannel_logout_session_required"] = True
+    return members
 
 
 def _authentication(client: Client) -> dict[str, object]:

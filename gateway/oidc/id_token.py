@@ -24,6 +24,13 @@ from gateway.errors import (
     GatewayError,
 )
 from gateway.oidc.authorization_response import AuthorizationResponse
+from gateway.oidc.claims_reading import (
+    MAX_IDENTIFIER_LENGTH,
+    audience_claim,
+    identifier_claim,
+    seconds_claim,
+    text_claim,
+)
 from gateway.oidc.client import Client
 from gateway.oidc.jose import KeySet, SignedToken, half_hash, verify_with
 from gateway.oidc.messages import same_text
@@ -32,7 +39,7 @@ from gateway.oidc.transaction import Transaction
 MAX_AGE_OF_IAT = 24 * 3600
 """An ID token older than this is refused however long it says that it lives; seconds."""
 
-MAX_SUBJECT_LENGTH = 255
+MAX_SUBJECT_LENGTH = MAX_IDENTIFIER_LENGTH
 
 _CHECKED: Final = object()
 
@@ -140,10 +147,7 @@ def _check_common(token: SignedToken, claims: Mapping[str, object], expected: Ex
 
 
 def _check_audience(claims: Mapping[str, object], client_id: str) -> None:
-    aud = claims.get("aud")
-    audiences = [aud] if isinstance(aud, str) else aud
-    if not isinstance(audiences, list) or not all(isinstance(name, str) for name in audiences):
-        raise GatewayError(ID_TOKEN_CLAIM_INVALID, "aud is neither a text nor a list of texts")
+    audiences = audience_claim(claims, ID_TOKEN_CLAIM_INVALID)
     if client_id not in audiences:
         raise GatewayError(ID_TOKEN_AUD_MISMATCH, f"aud {audiences!r} does not name us")
     azp = claims.get("azp")
@@ -185,21 +189,12 @@ def _check_auth_time(claims: Mapping[str, object], expected: Expected, max_age: 
 
 
 def _subject(claims: Mapping[str, object]) -> str:
-    subject = _text(claims, "sub")
-    if not subject or len(subject) > MAX_SUBJECT_LENGTH or not subject.isprintable():
-        raise GatewayError(ID_TOKEN_CLAIM_INVALID, "sub is empty, too long or not printable")
-    return subject
+    return identifier_claim(claims, "sub", ID_TOKEN_CLAIM_INVALID)
 
 
 def _text(claims: Mapping[str, object], name: str) -> str:
-    value = claims.get(name)
-    if not isinstance(value, str):
-        raise GatewayError(ID_TOKEN_CLAIM_INVALID, f"{name} is missing or not a text")
-    return value
+    return text_claim(claims, name, ID_TOKEN_CLAIM_INVALID)
 
 
 def _seconds(claims: Mapping[str, object], name: str) -> int:
-    value = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1 << 40:
-        raise GatewayError(ID_TOKEN_CLAIM_INVALID, f"{name} is missing or not a time")
-    return int(value)
+    return seconds_claim(claims, name, ID_TOKEN_CLAIM_INVALID)

@@ -25,12 +25,15 @@ from gateway.oidc.metadata import ProviderMetadata
 MAX_EXPIRES_IN = 10 * 365 * 24 * 3600
 RETRY_AFTER_SECONDS = 30
 
+_REFRESH_LIFETIMES = ("refresh_expires_in", "refresh_token_expires_in")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenSet:
     """The tokens of one reply; `expires_at` is seconds since the epoch, None where the provider did not say.
 
-    `scheme` is how the access token is presented, `Bearer` or `DPoP`.
+    `scheme` is how the access token is presented, `Bearer` or `DPoP`. `refresh_expires_at` is the end of the refresh
+    token, None for one without an end that is known.
     """
 
     access_token: str = field(repr=False)
@@ -39,6 +42,7 @@ class TokenSet:
     id_token: str | None = field(default=None, repr=False)
     scope: str
     expires_at: int | None = None
+    refresh_expires_at: int | None = None
 
 
 def code_grant(metadata: ProviderMetadata, client: Client, response: AuthorizationResponse, moment: Moment) -> Call:
@@ -101,21 +105,28 @@ def process_token_reply(reply: Reply, *, client: Client, requested_scope: str, n
         id_token=_text(members, "id_token"),
         scope=requested_scope if members.get("scope") is None else _text(members, "scope") or "",
         expires_at=None if lifetime is None else now + lifetime,
+        refresh_expires_at=_refresh_expires_at(members, now),
     )
 
 
-def expires_in(members: Mapping[str, object], problem: Problem) -> int | None:
+def _refresh_expires_at(members: Mapping[str, object], now: int) -> int | None:
+    # No RFC names it: Keycloak says the one, GitHub and Google the other, and 0 for a token without an end.
+    lifetimes = (expires_in(members, TOKEN_ANSWER_INVALID, name=name) for name in _REFRESH_LIFETIMES)
+    return next((now + lifetime for lifetime in lifetimes if lifetime), None)
+
+
+def expires_in(members: Mapping[str, object], problem: Problem, *, name: str = "expires_in") -> int | None:
     """Read a token's lifetime in seconds, None where the provider did not say (RFC 6749 5.1).
 
     Raises `problem` for what is not a number of seconds from 0 to ten years.
     """
-    value = members.get("expires_in")
+    value = members.get(name)
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 12:
         value = int(value)  # Some providers send the number as a text.
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_EXPIRES_IN:
-        raise GatewayError(problem, "expires_in is not a number of seconds")
+        raise GatewayError(problem, f"{name} is not a number of seconds")
     return int(value)
 
 

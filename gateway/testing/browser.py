@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urldefrag, urlencode, urljoin
@@ -13,7 +14,7 @@ from wsgiref.types import WSGIApplication
 from werkzeug.datastructures import Headers
 
 from gateway.testing.cookies import USER, CookieJar, Initiator, origin_of, site_of
-from gateway.testing.forms import read_forms
+from gateway.testing.forms import read_forms, read_frames
 from gateway.testing.wsgi import exchange
 
 MAX_REDIRECTS = 20
@@ -61,7 +62,8 @@ class Browser:
 
     `apps` are WSGI apps by origin, `clock` gives seconds since the epoch for the expiry of cookies. A path is looked
     up at the page where the browser is, at first at the first of the apps. An exception of an app propagates to the
-    test. `history` holds every answer, redirects too. It runs no scripts: `submit` sends a form that a script would.
+    test. `history` holds every answer, redirects too, and `frames` those that the iframes of pages got; of them only
+    those of an app are loaded. It runs no scripts: `submit` sends a form that a script would.
     `SameSite` is enforced: `navigate` is the user's own doing, `open_link`, `submit`, `fetch` and `frame` are that of
     the current page, to the end of their redirects.
 
@@ -72,6 +74,7 @@ class Browser:
 
     def __init__(self, apps: Mapping[str, WSGIApplication], *, clock: Callable[[], float] = time.time) -> None:
         self.history: list[Page] = []
+        self.frames: list[Page] = []
         self.cookies = CookieJar(clock=clock)
         self._apps = {origin_of(origin): app for origin, app in apps.items()}
         self._start = next(iter(self._apps))
@@ -112,11 +115,7 @@ class Browser:
 
     def frame(self, url: str) -> Page:
         """Load a URL into a frame of the current page; the browser is there afterwards."""
-        target = urljoin(self.url, url)
-        headers = {**_navigation(self._site(target)), "Sec-Fetch-Dest": "iframe"}
-        del headers["Sec-Fetch-User"]
-        initiator = Initiator(origin=origin_of(self.url), top_level=False)
-        return self._run(_Request(method="GET", url=target, headers=headers, initiator=initiator), follow=True)
+        return self._run(self._frame_request(url), follow=True)
 
     def fetch(
         self,
@@ -172,8 +171,17 @@ class Browser:
         return self._run(request, follow=follow)
 
     def _run(self, request: _Request, *, follow: bool) -> Page:
+        page = self._answer(request, self.history, follow=follow)
+        if request.headers.get("Sec-Fetch-Dest") == "document" and "<iframe" in page.text:
+            for url in read_frames(page.text):
+                with suppress(NavigationFailed):  # A frame that cannot be loaded stops no page.
+                    self._answer(self._frame_request(url), self.frames, follow=True)
+        return page
+
+    def _answer(self, request: _Request, answers: list[Page], *, follow: bool) -> Page:
         for _ in range(MAX_REDIRECTS + 1):
             page = self._send(request)
+            answers.append(page)
             if not follow or page.status not in _REDIRECTS or "Location" not in page.headers:
                 return page
             request = _redirected(request, page)
@@ -206,9 +214,14 @@ class Browser:
         answer = exchange(app, method=request.method, url=target, headers=headers.items(), body=request.body)
         for header in answer.headers.getlist("Set-Cookie"):
             self.cookies.receive(target, header, request.initiator)
-        page = Page(url=request.url, status=answer.status, headers=answer.headers, body=answer.body)
-        self.history.append(page)
-        return page
+        return Page(url=request.url, status=answer.status, headers=answer.headers, body=answer.body)
+
+    def _frame_request(self, url: str) -> _Request:
+        target = urljoin(self.url, url)
+        headers = {**_navigation(self._site(target)), "Sec-Fetch-Dest": "iframe"}
+        del headers["Sec-Fetch-User"]
+        initiator = Initiator(origin=origin_of(self.url), top_level=False)
+        return _Request(method="GET", url=target, headers=headers, initiator=initiator)
 
     def _site(self, target: str) -> str:
         if origin_of(target) == origin_of(self.url):

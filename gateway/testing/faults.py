@@ -32,6 +32,7 @@ class Faults:
     `token_exchange`: alters the members of a successful exchange, before `token_response`.
     `introspection`: alters status and members of an introspection, as JSON or within a JWT; `introspection_header`,
     `_claims` and `_jwt` are for both kinds of JWT, RFC 9701's and the access token itself.
+    `logout_token_*` are for the logout token; `logout_token_alg` signs it by another algorithm whose key is published.
     `registration`: alters status and members of a registration's answer, also to reading and replacing it.
     """
 
@@ -67,6 +68,10 @@ class Faults:
     introspection_claims: Alteration | None = None
     introspection_jwt: Callable[[str], str] | None = None
     registration: Callable[[int, Members], tuple[int, Members]] | None = None
+    logout_token_alg: str = ""
+    logout_token_header: Alteration | None = None
+    logout_token_claims: Alteration | None = None
+    logout_token: Callable[[str], str] | None = None
     end_session: Callable[[dict[str, str]], dict[str, str]] | None = None
 
 

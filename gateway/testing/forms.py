@@ -1,4 +1,4 @@
-"""The forms of an HTML page, as far as a browser needs them to send one."""
+"""The forms and frames of an HTML page, as far as a browser needs them to send the ones and load the others."""
 
 from __future__ import annotations
 
@@ -18,16 +18,26 @@ class Form:
 
 def read_forms(document: str) -> list[Form]:
     """Find the forms of a document, in their order."""
-    reader = _FormReader()
+    return _read(document).forms
+
+
+def read_frames(document: str) -> list[str]:
+    """Find what the frames of a document show, in their order."""
+    return _read(document).frames
+
+
+def _read(document: str) -> _Reader:
+    reader = _Reader()
     reader.feed(document)
     reader.close()
-    return reader.forms
+    return reader
 
 
-class _FormReader(HTMLParser):
+class _Reader(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.forms: list[Form] = []
+        self.frames: list[str] = []
         self._inside = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -36,6 +46,8 @@ class _FormReader(HTMLParser):
             method = attributes.get("method", "get").upper()
             self.forms.append(Form(action=attributes.get("action", ""), method=method))
             self._inside = True
+        elif tag == "iframe" and attributes.get("src"):
+            self.frames.append(attributes["src"])
         elif self._inside and attributes.get("name"):
             self._add_control(tag, attributes)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
 from werkzeug.wrappers import Request, Response
@@ -12,7 +12,8 @@ from gateway.testing.assurance import acr_of_login, supported_acrs
 from gateway.testing.authorization_request import AuthorizationRequest
 from gateway.testing.grants import Grant, hostile_text
 from gateway.testing.issuing import front_id_token
-from gateway.testing.pages import refusal_page, sign_in_page, signed_out_page
+from gateway.testing.logout import frontchannel_urls, tell_of_sign_ins
+from gateway.testing.pages import leaving_page, refusal_page, sign_in_page, signed_out_page
 from gateway.testing.parameters import single_values
 from gateway.testing.parties import Refusal
 from gateway.testing.pushed import received_request
@@ -58,14 +59,16 @@ def sign_in(state: ProviderState, request: Request) -> Response:
 
 
 def end_session(state: ProviderState, request: Request) -> Response:
-    """End the user's session at the provider and go back to where the client has registered."""
+    """End the user's session at the provider, tell all clients of it, and go back to where this one has registered."""
     try:
         parameters = single_values(request)
         grant = _hinted_grant(state, parameters)
     except Refusal as refusal:
         return refusal_page(refusal.error, refusal.description)
-    state.end_sign_in(cookie=request.cookies.get(SESSION_COOKIE, ""), sid=grant.sid)
-    response = _after_logout(state, parameters)
+    ended = state.end_sign_ins(cookie=request.cookies.get(SESSION_COOKIE, ""), sid=grant.sid)
+    tell_of_sign_ins(state, ended)
+    frames = [url for sign_in in ended for url in frontchannel_urls(state, sign_in.sid)]
+    response = _after_logout(state, parameters, frames)
     response.delete_cookie(SESSION_COOKIE, path=_cookie_path(state), secure=_secure(state), httponly=True)
     return response
 
@@ -158,13 +161,14 @@ def _hinted_grant(state: ProviderState, parameters: Mapping[str, str]) -> Grant:
     return grant
 
 
-def _after_logout(state: ProviderState, parameters: Mapping[str, str]) -> Response:
+def _after_logout(state: ProviderState, parameters: Mapping[str, str], frames: Sequence[str]) -> Response:
     if "post_logout_redirect_uri" not in parameters:
-        return signed_out_page()
+        return signed_out_page(frames)
     members = {"state": parameters["state"]} if "state" in parameters else {}
     if state.faults.end_session is not None:
         members = state.faults.end_session(members)
-    return redirected(parameters["post_logout_redirect_uri"], members)
+    uri = parameters["post_logout_redirect_uri"]
+    return leaving_page(uri, members, frames) if frames else redirected(uri, members)
 
 
 def _cookie_path(state: ProviderState) -> str:

@@ -153,6 +153,11 @@ class Grants:
         with self._lock:
             self._id_tokens[compact] = grant
 
+    def of_sign_in(self, sid: str) -> list[Grant]:
+        """List one grant for each client that got an ID token of that sign-in."""
+        with self._lock:
+            return list({one.client_id: one for one in self._id_tokens.values() if one.sid == sid}.values())
+
     def grant_of_id_token(self, compact: str) -> Grant | None:
         """Find the grant that an ID token was issued for."""
         with self._lock:

@@ -23,6 +23,11 @@ ALIASED = {
 }
 """The endpoints that have another address for clients with a certificate (RFC 8705 5), and their paths."""
 
+LOGOUT_SUPPORT = (
+    "backchannel_logout_supported", "backchannel_logout_session_supported", "frontchannel_logout_supported",
+    "frontchannel_logout_session_supported",
+)  # fmt: skip
+
 MTLS = "/mtls"
 """What the path of such an address begins with."""
 
@@ -48,6 +53,7 @@ def discovery(state: ProviderState, _: Request) -> Response:
         "code_challenge_methods_supported": ["S256"],
         "dpop_signing_alg_values_supported": list(DPOP_ALGORITHMS),
         "authorization_response_iss_parameter_supported": state.response_iss,
+        **dict.fromkeys(LOGOUT_SUPPORT, True),
         **_request_members(state),
         **_cryptography(state),
         **_mutual_tls(state),

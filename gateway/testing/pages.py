@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from html import escape
+from urllib.parse import parse_qsl
 
 from werkzeug.wrappers import Response
 
@@ -32,9 +33,19 @@ def sign_in_page(client_id: str, users: Iterable[User], action: str) -> Response
     )
 
 
-def signed_out_page() -> Response:
-    """Say that the session at the provider has ended."""
-    return _page("You are signed out", "<p>The provider no longer knows this browser. You can close this page.</p>")
+def signed_out_page(frames: Iterable[str] = ()) -> Response:
+    """Say that the session at the provider has ended, and tell the clients in whose frames it says so too."""
+    said = "<p>The provider no longer knows this browser. You can close this page.</p>"
+    response = _page("You are signed out", said + _frames(frames))
+    policy = f"{PAGE_HEADERS['Content-Security-Policy']}; frame-src https: http:"
+    response.headers["Content-Security-Policy"] = policy
+    return response
+
+
+def leaving_page(uri: str, parameters: Mapping[str, str], frames: Iterable[str]) -> Response:
+    """Load the frames, then send the browser to a URI with parameters in its query (Front-Channel Logout 1.0 3)."""
+    action, _, query = uri.partition("?")
+    return _self_sending("get", action, [*parse_qsl(query, keep_blank_values=True), *parameters.items()], frames)
 
 
 def refusal_page(error: str, description: str) -> Response:
@@ -46,15 +57,27 @@ def refusal_page(error: str, description: str) -> Response:
 
 def form_post_page(action: str, parameters: Mapping[str, str]) -> Response:
     """Carry an authorization response in a form that sends itself (Form Post Response Mode 2)."""
+    return _self_sending("post", action, parameters.items())
+
+
+def _self_sending(
+    method: str, action: str, parameters: Iterable[tuple[str, str]], frames: Iterable[str] = ()
+) -> Response:
     fields = "".join(
-        f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">' for name, value in parameters.items()
+        f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">' for name, value in parameters
     )
+    # The event waits for the frames.
     document = (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>One moment</title>'
         '<body onload="document.forms[0].submit()">'
-        f'<form method="post" action="{escape(action)}">{fields}<noscript><button>Continue</button></noscript></form>'
+        f'<form method="{method}" action="{escape(action)}">{fields}<noscript><button>Continue</button></noscript>'
+        f"</form>{_frames(frames)}"
     )
     return Response(document, mimetype="text/html", headers={"Cache-Control": "no-store"})
+
+
+def _frames(urls: Iterable[str]) -> str:
+    return "".join(f'<iframe src="{escape(url)}" hidden></iframe>' for url in urls)
 
 
 def _user_button(user: User) -> str:

@@ -35,7 +35,8 @@ class FakeClient:
     `jwks` is the client's public keys as a JWK set: those that it signs with, and with `use` enc those to encrypt
     for. `client_secret_expires_at` is seconds since the epoch, 0 for never. `certificate_thumbprint` is the
     `x5t#S256` of its TLS certificate. The other members are those of dynamic registration; an algorithm that is empty
-    means no such protection, for the ID token the provider's own algorithm.
+    means no such protection, for the ID token the provider's own algorithm; a logout URI that is empty means that the
+    client is not told.
     """
 
     client_id: str
@@ -43,6 +44,10 @@ class FakeClient:
     client_secret_expires_at: int = 0
     redirect_uris: Sequence[str]
     post_logout_redirect_uris: Sequence[str] = ()
+    backchannel_logout_uri: str = ""
+    backchannel_logout_session_required: bool = False
+    frontchannel_logout_uri: str = ""
+    frontchannel_logout_session_required: bool = False
     token_endpoint_auth_method: AuthMethod = "client_secret_basic"
     token_endpoint_auth_signing_alg: str = ""
     jwks: Mapping[str, object] | None = None

@@ -17,6 +17,7 @@ from gateway.testing.client_auth import CERTIFICATE_KEY, presented_certificate
 from gateway.testing.dpop import with_nonce
 from gateway.testing.front_channel import authorize, end_session, sign_in
 from gateway.testing.introspection import introspect
+from gateway.testing.logout import frontchannel_urls, logout_token, tell_of_sign_ins, tell_of_user
 from gateway.testing.metadata import ALIASED, MTLS, discovery
 from gateway.testing.parties import Refusal
 from gateway.testing.pushed import push
@@ -89,6 +90,25 @@ class FakeProvider(ProviderState):
     def subject_of(self, access_token: str) -> str | None:
         """Tell whose an access token is, or was; None for one that was never issued."""
         return self.grants.subject_of(access_token)
+
+    def end_sid(self, sid: str) -> None:
+        """End a sign-in of a user as the provider's own doing, and send logout tokens."""
+        tell_of_sign_ins(self, self.end_sign_ins(sid=sid))
+
+    def end_user(self, user: str) -> None:
+        """End every sign-in of a user as the provider's own doing, and send logout tokens."""
+        tell_of_user(self, self.end_sign_ins(user=user))
+
+    def logout_token(self, client_id: str, *, subject: str | None, sid: str | None) -> str:
+        """Make a logout token for a client, and send it to nobody."""
+        client = self.client(client_id)
+        if client is None:
+            raise LookupError(f"there is no client {client_id!r}")
+        return logout_token(self, client, subject=subject, sid=sid)
+
+    def frontchannel_urls(self, sid: str) -> list[str]:
+        """List what the provider loads in iframes when a sign-in ends."""
+        return frontchannel_urls(self, sid)
 
     def _respond(self, request: Request) -> Response:
         if self.faults.down:

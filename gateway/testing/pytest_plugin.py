@@ -7,7 +7,8 @@ from wsgiref.types import WSGIApplication
 
 import pytest
 
-from gateway.app import Gateway, Outside
+from gateway.app import Gateway
+from gateway.assembly import Outside
 from gateway.config import parse_settings
 from gateway.testing.browser import Browser
 from gateway.testing.parties import FakeClient

@@ -52,6 +52,9 @@ class ProviderState:
     `software_templates` says for a `software_id`, names no end of a secret unless `client_secret_lifetime` (seconds,
     0 for never) is set, changes its own tokens when `rotate_registration_tokens` is set, and reads a `jwks_uri` by
     `read_jwks`. A client of `tls_client_auth` is the one whose certificate is `presented_certificate`.
+
+    `logout_transport` posts a logout token: it is given the URL and the form, and returns the status that was answered,
+    which `logout_answers` collects. Without it none is sent.
     """
 
     issuer: str
@@ -87,12 +90,14 @@ class ProviderState:
     client_secret_lifetime: int | None = None
     rotate_registration_tokens: bool = False
     read_jwks: Callable[[str], Mapping[str, object]] | None = None
+    logout_transport: Callable[[str, bytes], int] | None = None
     faults: Faults = field(default_factory=Faults)
 
     calls: Counter[str] = field(default_factory=Counter, init=False)
     unknown_paths: list[str] = field(default_factory=list, init=False)
     requests: list[dict[str, str]] = field(default_factory=list, init=False)
     warnings: list[str] = field(default_factory=list, init=False)
+    logout_answers: list[int] = field(default_factory=list, init=False)
     pushed: Waiting = field(default_factory=Waiting, init=False, repr=False)
     interactions: Waiting = field(default_factory=Waiting, init=False, repr=False)
     grants: Grants = field(default_factory=Grants, init=False, repr=False)
@@ -227,12 +232,17 @@ class ProviderState:
         with self._lock:
             return self._sign_ins.get(cookie)
 
-    def end_sign_in(self, *, cookie: str, sid: str) -> None:
-        """End the session of a cookie, and the one that an ID token was issued in."""
+    def end_sign_ins(self, *, cookie: str = "", sid: str = "", user: str = "") -> list[SignIn]:
+        """End the session of a cookie, the one that an ID token was issued in, and those of a user; returns them."""
         with self._lock:
-            ended = [key for key, sign_in in self._sign_ins.items() if key == cookie or sign_in.sid == sid]
+            ended = {
+                key: sign_in
+                for key, sign_in in self._sign_ins.items()
+                if key == cookie or sign_in.sid == sid or sign_in.user == user
+            }
             for key in ended:
                 del self._sign_ins[key]
+        return list(ended.values())
 
     def _current_keys(self) -> ProviderKeys:
         algorithms = {self.id_token_alg, *self.extra_signing_algs, *(alg for one in self.clients for alg in one.algs)}

@@ -1,15 +1,16 @@
 """What a relying party is held to: the ids of the cases, the modules that they are named after, and the verdicts.
 
-The names are those of the OpenID Foundation's test plans for relying parties. The verdicts: `OK`, the login completes;
-`X-disc`, nothing is asked for after discovery; `X-az`, the code is not redeemed; `X-idt`, the tokens are not used;
-`X-ui`, what userinfo said is not used; `held`, a rule that every call keeps; `any`, both ways are right.
+The names are those of the OpenID Foundation's test plans for relying parties. The verdicts: `OK`, the login, or the
+sign-out, completes; `X-disc`, nothing is asked for after discovery; `X-az`, the code is not redeemed; `X-idt`, the
+tokens are not used; `X-ui`, what userinfo said is not used; `200` and `400`, what a logout token is answered; `held`,
+a rule that every call keeps; `any`, both ways are right.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Verdict = Literal["OK", "X-disc", "X-az", "X-idt", "X-ui", "held", "any"]
+Verdict = Literal["OK", "X-disc", "X-az", "X-idt", "X-ui", "200", "400", "held", "any"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,22 @@ _CONFIG: Final[tuple[tuple[str, str, Verdict], ...]] = (
     ("T1", "3rd-party-init-login", "OK"),
 )
 
+_LOGOUT: Final[tuple[tuple[str, Verdict], ...]] = (
+    ("init-logout", "OK"),
+    ("init-logout-other-state", "OK"),
+    ("init-logout-no-state", "OK"),
+    ("frontchannel-rpinitlogout", "OK"),
+    ("frontchannel-opinitlogout", "OK"),
+    ("backchannel-rpinitlogout", "200"),
+    ("backchannel-rpinitlogout-alg-none", "400"),
+    ("backchannel-rpinitlogout-wrong-alg", "400"),
+    ("backchannel-rpinitlogout-wrong-iss", "400"),
+    ("backchannel-rpinitlogout-wrong-aud", "400"),
+    ("backchannel-rpinitlogout-no-event", "400"),
+    ("backchannel-rpinitlogout-wrong-event", "400"),
+    ("backchannel-rpinitlogout-with-nonce", "400"),
+)
+
 _RULES: Final = (
     ("P1", "pushed request; client_id and request_uri alone in the address"),
     ("P2", "code, PKCE with S256, nonce, our client_id and redirect_uri"),
@@ -125,6 +142,13 @@ _LIMITED: Final = (
         limit="RFC 6750 2.2 advises against a token in the body; the header alone is used",
     ),
     Module(
+        id="L14",
+        name="session-management",
+        verdict="OK",
+        supported="no",
+        limit="its frames need third-party cookies, which browsers block; back-channel logout does what it was for",
+    ),
+    Module(
         id="A31",
         name="refresh-token-test",
         verdict="OK",
@@ -146,6 +170,8 @@ def _modules() -> Iterator[Module]:
         for number, (name, verdict) in enumerate(_BASIC, start=1):
             yield Module(id=f"{letter}{number}", name=name + plan, verdict=verdict)
     yield from (Module(id=case, name=name, verdict=verdict) for case, name, verdict in _CONFIG)
+    for number, (name, verdict) in enumerate(_LOGOUT, start=1):
+        yield Module(id=f"L{number}", name=name, verdict=verdict)
     yield from (Module(id=case, name=name, verdict="held") for case, name in _RULES)
     for number, (name, verdict) in enumerate(_FAPI, start=1):
         yield Module(id=f"A{number}", name=name, verdict=verdict)
@@ -154,7 +180,7 @@ def _modules() -> Iterator[Module]:
 
 def _order(module: Module) -> tuple[int, int]:
     number = module.id[1:]
-    return "BCDFKRTPA".index(module.id[0]), int(number) if number.isdigit() else 99
+    return "BCDFKRTLPA".index(module.id[0]), int(number) if number.isdigit() else 99
 
 
 MODULES: Final = {module.id: module for module in sorted(_modules(), key=_order)}

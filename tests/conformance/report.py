@@ -16,19 +16,20 @@ HEAD: Final = """\
 Written by `make conformance` from a run of the tests; do not edit it.
 
 The gateway **holds the same cases as the OIDF RP modules**: the modules of the OpenID Foundation's test plans for
-relying parties (Basic, Config, Dynamic, Form Post, Refresh, third-party-initiated login, FAPI 2.0 Security Profile and
-Message Signing), rebuilt against a provider of our own that misbehaves in the same ways. It has been submitted to
-nobody for a verdict on that.
+relying parties (Basic, Config, Dynamic, Form Post, Refresh, third-party-initiated login, RP-initiated, front-channel
+and back-channel logout, FAPI 2.0 Security Profile and Message Signing), rebuilt against a provider of our own that
+misbehaves in the same ways. It has been submitted to nobody for a verdict on that.
 
 Each case runs after an honest login in the same set-up. A case that has to fail ends in one page (4xx) with one code,
 sets no session cookie, reaches no app, asks the provider for nothing further and logs one line; at a refresh it ends
-the session. What is hostile in
+the session. A logout token that is refused ends no session. What is hostile in
 every module (odd metadata, decoy keys, punctuation in every secret, unknown members, no forgiveness in requests) is
 always on; `tests/test_conformance_hostility.py` shows that it is.
 
-Verdicts: **OK** the login completes; **X-disc** nothing is asked for after discovery; **X-az** the code is not
-redeemed; **X-idt** the tokens are not used; **X-ui** what userinfo said is not used; **held** a rule that every call
-keeps. Out of scope: WebFinger (D1, D2) and request objects that the provider fetches (D7, D8).
+Verdicts: **OK** the login, or the sign-out, completes; **X-disc** nothing is asked for after discovery; **X-az** the
+code is not redeemed; **X-idt** the tokens are not used; **X-ui** what userinfo said is not used; **200**, **400** what
+a logout token is answered; **held** a rule that every call keeps. Out of scope: WebFinger (D1, D2) and request objects
+that the provider fetches (D7, D8).
 
 | id | module | verdict | reason code | tests |
 | --- | --- | --- | --- | --- |

@@ -26,7 +26,7 @@ from harness import (
 from peers.listener import Received
 
 from gateway import Gateway
-from gateway.app import Outside
+from gateway.assembly import Outside
 from gateway.testing import Browser, FakeClient, FakeProvider
 from gateway.testing.wsgi import Exchange, exchange
 

@@ -86,6 +86,16 @@ def test_the_hybrid_flow_is_implicit_too() -> None:
             id="JARM",
         ),
         pytest.param(
+            replace(CLIENT, backchannel_logout_uri="https://app.example/back"),
+            {"backchannel_logout_uri": "https://app.example/back", "backchannel_logout_session_required": True},
+            id="Back-Channel Logout 2.2",
+        ),
+        pytest.param(
+            replace(CLIENT, frontchannel_logout_uri="https://app.example/front"),
+            {"frontchannel_logout_uri": "https://app.example/front", "frontchannel_logout_session_required": True},
+            id="Front-Channel Logout 2",
+        ),
+        pytest.param(
             replace(CLIENT, introspection=Protection(algorithms=("PS256",))),
             {"introspection_signed_response_alg": "PS256"},
             id="RFC 9701 6 introspection",

@@ -95,9 +95,9 @@ class MatrixSite:
     def session(self) -> Session:
         """Read the browser's session out of the store."""
         header = self.browser.cookies.header(f"{ORIGIN}/")
-        session = self.gateway.store.load(session_handles(self.gateway.settings.cookies, header)[0])
-        assert session is not None
-        return session
+        held = self.gateway.store.load(session_handles(self.gateway.settings.cookies, header)[0])
+        assert held is not None
+        return held.session
 
     def authorization_url(self) -> str:
         """Return where the browser was last sent to sign in."""

@@ -119,17 +119,28 @@ def redis_answers(port: int) -> bool:
     try:
         with socket.create_connection((LOOPBACK, port), timeout=1.0) as connection:
             connection.sendall(b"PING\r\n")
-            return connection.recv(16).startswith(b"+PONG")
+            return connection.recv(16).startswith((b"+PONG", b"-NOAUTH"))
+    except OSError:
+        return False
+
+
+def port_answers(port: int) -> bool:
+    """Return whether a server on 127.0.0.1 takes connections on the port."""
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout=1.0):
+            return True
     except OSError:
         return False
 
 
 @contextmanager
-def run_redis(directory: Path, port: int | None = None) -> Iterator[str]:
-    """Run an empty Redis server that persists nothing, and yield its URL."""
+def run_redis(
+    directory: Path, port: int | None = None, options: Sequence[str] = (), program: str | None = None
+) -> Iterator[str]:
+    """Run an empty Redis server, or another program with its options, that persists nothing, and yield its URL."""
     number = free_port() if port is None else port
     argv = [
-        find_redis() or "redis-server",
+        program or find_redis() or "redis-server",
         "--port",
         str(number),
         "--bind",
@@ -140,7 +151,7 @@ def run_redis(directory: Path, port: int | None = None) -> Iterator[str]:
         "no",
     ]
     with run_process(
-        [*argv, "--dir", str(directory)],
+        [*argv, "--dir", str(directory), *options],
         env=os.environ,
         cwd=directory,
         ready=lambda: redis_answers(number),

@@ -1,0 +1,63 @@
+"""What a session's entry looks like in the store: a tag, a card that anyone may read, and the sealed session."""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import asdict, dataclass
+
+from gateway.backends.base import TAG_BYTES
+
+_LENGTH = struct.Struct(">H")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """What can be told of a session without opening it; times are seconds since the epoch.
+
+    `subject` and `login` are the names of two of its revocation marks, from which nobody reads who it is, `marks` the
+    values that it noted when it began.
+    """
+
+    realm: str
+    id: str
+    provider: str
+    subject: str
+    login: str
+    marks: tuple[str, ...]
+    created_at: int
+    seen_at: int
+    ends_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """An entry taken apart; `tag` tells this write of it from every other."""
+
+    tag: bytes
+    card: Card
+    sealed: bytes
+
+
+def pack(envelope: Envelope) -> bytes:
+    """Write an entry."""
+    card = json.dumps(asdict(envelope.card), separators=(",", ":")).encode("ascii")
+    return envelope.tag + _LENGTH.pack(len(card)) + card + envelope.sealed
+
+
+def unpack(entry: bytes) -> Envelope | None:
+    """Take an entry apart; None for anything that this version did not write."""
+    start = TAG_BYTES + _LENGTH.size
+    if len(entry) < start:
+        return None
+    end = start + _LENGTH.unpack_from(entry, TAG_BYTES)[0]
+    try:
+        members = json.loads(entry[start:end])
+        card = Card(**{**members, "marks": tuple(members["marks"])})
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    texts = (card.realm, card.id, card.provider, card.subject, card.login, *card.marks)
+    times = (card.created_at, card.seen_at, card.ends_at)
+    if not all(isinstance(text, str) for text in texts) or not all(type(time) is int for time in times):
+        return None
+    return Envelope(tag=entry[:TAG_BYTES], card=card, sealed=entry[end:])

@@ -34,13 +34,13 @@ class _Open:
 
 
 class OpenStreams:
-    """The open answers of this worker."""
+    """The open answers of this worker; `background` makes what takes the steps."""
 
-    def __init__(self, lives: Lives) -> None:
+    def __init__(self, lives: Lives, background: type[Background] = Background) -> None:
         self._lives = lives
         self._guard = threading.Lock()
         self._open: set[_Open] = set()
-        self._background = Background("gateway-streams", self.step)
+        self._background = background("gateway-streams", self.step)
 
     def watched(self, handle: bytes, body: Iterable[bytes]) -> Iterable[bytes]:
         """Return a body that ends early when the session of the handle does."""

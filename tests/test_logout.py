@@ -276,3 +276,53 @@ def _lines(browser: Browser, name: str) -> list[str]:
 
 def _attributes(line: str) -> list[str]:
     return [part.strip() for part in line.split(";")[1:]]
+
+
+def test_a_local_sign_out_leaves_the_providers_session_alone(site: Site) -> None:
+    site.sign_in()
+    session = held_session(site)
+    page = site.browser.navigate(f"{SIGN_OUT}?local=true")
+    assert (page.status, page.url) == (200, SIGNED_OUT)
+    assert not is_signed_in(site.browser)
+    assert not site.provider.is_active(session.access_token)
+    assert site.provider.calls["end_session"] == 0
+
+
+@pytest.mark.parametrize("local", ["false", "1", "", "True"])
+def test_a_local_sign_out_is_asked_for_in_one_word(site: Site, local: str) -> None:
+    site.sign_in()
+    page = site.browser.navigate(f"{SIGN_OUT}?local={local}")
+    assert (page.status, error_code(page)) == (400, "parameter_refused")
+    assert is_signed_in(site.browser)
+
+
+def test_a_confirmed_sign_out_stays_a_local_one(site: Site) -> None:
+    site.sign_in()
+    page = site.browser.navigate(f"{SIGN_OUT}?local=true", headers={"Sec-Fetch-Site": "cross-site"})
+    assert "ends your session here." in page.text
+    assert site.browser.submit().url == SIGNED_OUT
+    assert (is_signed_in(site.browser), site.provider.calls["end_session"]) == (False, 0)
+
+
+def test_a_sign_out_can_be_configured_to_be_local() -> None:
+    with run_site({"provider": {"logout": "local"}}) as site:
+        site.sign_in()
+        assert site.browser.navigate(SIGN_OUT).url == SIGNED_OUT
+        assert (is_signed_in(site.browser), site.provider.calls["end_session"]) == (False, 0)
+
+
+def test_a_form_takes_the_id_token_to_the_provider_and_no_address_does() -> None:
+    with run_site({"provider": {"logout": "form_post"}}) as site:
+        site.sign_in()
+        hint = str(held_session(site).id_token)
+        page = site.browser.navigate(SIGN_OUT)
+        assert (page.status, page.url) == (200, SIGN_OUT)
+        assert not is_signed_in(site.browser)
+        assert "form-action 'self' https:;" in page.headers["Content-Security-Policy"]
+        site.browser.navigate(SIGN_OUT)
+        site.restarted().sign_in()
+        site.browser.navigate(SIGN_OUT)
+        landed = site.browser.submit()
+        assert (landed.status, landed.url.partition("?")[0]) == (200, SIGNED_OUT)
+        assert site.provider.calls["end_session"] == 1
+        assert not any(hint in seen.url for seen in site.browser.history)

@@ -163,3 +163,51 @@ def test_what_this_version_did_not_write_is_no_session(data: bytes) -> None:
 def test_tokens_and_claims_stay_out_of_the_repr() -> None:
     for secret in ("at-secret", "key-secret", "rt-secret", "id-secret", "staff"):
         assert secret not in repr(SESSION)
+
+
+@pytest.mark.parametrize(
+    ("members", "lifetimes", "ends"),
+    [
+        pytest.param({}, LIFETIMES, 1600, id="unused"),
+        pytest.param({"seen_at": 4500}, LIFETIMES, 4600, id="too old"),
+        pytest.param({"seen_at": 4500, "ends_at": 4550}, LIFETIMES, 4550, id="the end that was promised, if earlier"),
+        pytest.param({"refresh_expires_at": 1200}, LIFETIMES, 1200, id="never longer than the refresh token"),
+        pytest.param({"refresh_expires_at": 9999}, LIFETIMES, 1600, id="a refresh token that lives longer"),
+        pytest.param({"refresh_expires_at": None}, LIFETIMES, 1600, id="one without an end that is known"),
+    ],
+)
+def test_what_ends_first_ends_the_session(members: Mapping[str, Any], lifetimes: Lifetimes, ends: int) -> None:
+    assert replace(SESSION, **members).expires_at(lifetimes) == ends
+
+
+@pytest.mark.parametrize(
+    ("tokens", "end"),
+    [
+        pytest.param({"refresh_token": "new", "refresh_expires_at": 5000}, 5000, id="a new one with its end"),
+        pytest.param({"refresh_token": "new"}, None, id="a new one without"),
+        pytest.param({}, 2000, id="the old one stays, and its end"),
+        pytest.param({"refresh_expires_at": 5000}, 5000, id="the old one, whose end was put off"),
+    ],
+)
+def test_a_refresh_moves_the_end_of_the_refresh_token(tokens: Mapping[str, Any], end: int | None) -> None:
+    before = replace(SESSION, refresh_expires_at=2000)
+    after = before.refreshed(TokenSet(access_token="at", scope="openid", **tokens), None, 1250)
+    assert after.refresh_expires_at == end
+
+
+def test_jitter_spreads_what_began_together_and_never_delays() -> None:
+    spread = replace(LIFETIMES, refresh_jitter=30)
+    due = []
+    for number in range(200):
+        one = replace(SESSION, id=f"s{number}")
+        due.append(next(now for now in range(1150, 1301) if one.needs_refresh(now, spread)))
+    assert set(due) <= set(range(1210, 1241))
+    assert len(set(due)) > 20
+
+
+def test_jitter_leaves_the_first_half_of_a_short_life_alone() -> None:
+    spread = Lifetimes(idle=600, absolute=3600, refresh_leeway=60, refresh_jitter=3600)
+    for number in range(200):
+        one = replace(SESSION, id=f"s{number}", access_expires_at=1100)
+        assert not one.needs_refresh(1049, spread)
+        assert one.needs_refresh(1050, spread)

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -15,7 +16,8 @@ from gateway.backends.memory import MemoryBackend
 from gateway.backends.redis import RedisBackend
 from gateway.config import StoreSettings
 from gateway.cookies import HANDLE_BYTES
-from gateway.errors import StoreUnavailable
+from gateway.errors import GatewayError, StoreUnavailable
+from gateway.revocation import everyone_name, sid_name, sidless_name, subject_name
 from gateway.sealing import KeyRing, seal
 from gateway.session import FORMAT, Lifetimes, Session, to_bytes
 from gateway.store import HeldSession, SessionStore, session_id
@@ -34,7 +36,9 @@ class Clock:
         return self.now
 
 
-def store_on(backend: Backend, clock: Clock, *ring: str, realm: str = "https://app.example") -> SessionStore:
+def store_on(
+    backend: Backend, clock: Clock, *ring: str, realm: str = "https://app.example", local_cache: float = 0
+) -> SessionStore:
     return SessionStore(
         backend=backend,
         realm=realm,
@@ -42,6 +46,7 @@ def store_on(backend: Backend, clock: Clock, *ring: str, realm: str = "https://a
         lifetimes=LIFETIMES,
         clock=clock,
         entropy=secrets.token_bytes,
+        local_cache=local_cache,
     )
 
 
@@ -68,6 +73,10 @@ def session(name: str) -> Session:
 
 def begun(store: SessionStore) -> HeldSession:
     return store.create(session, began_at=NOW)
+
+
+def begun_after(store: SessionStore) -> HeldSession:
+    return store.create(session, began_at=NOW + 3600)
 
 
 def entry(held: HeldSession) -> str:
@@ -224,6 +233,93 @@ def test_entries_live_as_long_as_they_are_needed(clock: Clock) -> None:
     clock.now += 3500
     store.replace(replace(held, session=held.session.touched(NOW + 3500)))
     assert backend.seconds == [LIFETIMES.idle, 100]
+
+
+@pytest.mark.parametrize(
+    ("name", "ends"),
+    [
+        pytest.param(everyone_name, True, id="everyone"),
+        pytest.param(lambda realm: subject_name(realm, "https://op.example", "u1"), True, id="the user"),
+        pytest.param(lambda realm: sidless_name(realm, "https://op.example", "u1"), True, id="the user, without sid"),
+        pytest.param(lambda realm: subject_name(realm, "https://op.example", "u2"), False, id="another user"),
+        pytest.param(lambda realm: subject_name(realm, "https://other.example", "u1"), False, id="of another provider"),
+        pytest.param(lambda realm: sid_name(realm, "https://op.example", "u1"), False, id="another login"),
+        pytest.param(lambda _: everyone_name("another realm"), False, id="everyone elsewhere"),
+    ],
+)
+def test_a_mark_ends_what_it_is_about(
+    store: SessionStore, backend: MemoryBackend, name: Callable[[str], str], ends: bool
+) -> None:
+    held = begun(store)
+    store.mark(name(store.realm))
+    assert (store.load(held.handle) is None) is ends
+    assert (backend.get(entry(held)) is None) is ends
+    assert (store.replace(held) is None) is ends
+    later = begun_after(store)
+    assert store.load(later.handle) == later
+
+
+def test_the_same_mark_again_ends_nothing_that_began_in_between(store: SessionStore) -> None:
+    name = everyone_name(store.realm)
+    store.mark(name, "value")
+    held = begun_after(store)
+    store.mark(name, "value")
+    assert store.load(held.handle) == held
+    store.mark(name, "another")
+    assert store.load(held.handle) is None
+
+
+def test_a_login_that_was_under_way_when_its_user_was_signed_out_comes_to_nothing(
+    store: SessionStore, backend: MemoryBackend, clock: Clock
+) -> None:
+    clock.now += 1
+    store.mark(subject_name(store.realm, "https://op.example", "u1"))
+    with pytest.raises(GatewayError) as error:
+        store.create(session, began_at=NOW)
+    assert error.value.code == "session_revoked"
+    assert list(backend.scan("session:")) == []
+
+
+def test_only_what_was_read_is_written_over(store: SessionStore) -> None:
+    held = begun(store)
+    newer = store.replace(replace(held, session=held.session.touched(NOW + 60)))
+    assert newer is not None
+    assert store.replace(replace(held, session=replace(held.session, access_token="stale"))) is None
+    assert store.load(held.handle) == newer
+
+
+class TestLocalCache:
+    def test_a_copy_is_trusted_for_its_seconds(self, backend: MemoryBackend, clock: Clock) -> None:
+        one, other = (store_on(backend, clock, local_cache=2) for _ in range(2))
+        held = begun(one)
+        assert other.recall(held.handle) == held
+        one.end(held.session.id)
+        assert one.recall(held.handle) is None
+        assert other.recall(held.handle) == held
+        assert other.load(held.handle) is None
+        assert other.recall(held.handle) is None
+
+    def test_a_mark_is_seen_elsewhere_when_the_copy_is_too_old(self, backend: MemoryBackend, clock: Clock) -> None:
+        one, other = (store_on(backend, clock, local_cache=2) for _ in range(2))
+        held = begun(one)
+        assert other.recall(held.handle) == held
+        one.mark(everyone_name(one.realm))
+        assert (one.recall(held.handle), other.recall(held.handle)) == (None, held)
+        clock.now += 2
+        assert other.recall(held.handle) is None
+
+    def test_a_copy_ends_with_its_session(self, backend: MemoryBackend, clock: Clock) -> None:
+        one = store_on(backend, clock, local_cache=10_000)
+        held = begun(one)
+        clock.now += LIFETIMES.idle
+        assert one.recall(held.handle) is None
+
+    def test_without_it_every_look_is_at_the_store(self, backend: MemoryBackend, clock: Clock) -> None:
+        one, other = (store_on(backend, clock) for _ in range(2))
+        held = begun(one)
+        assert other.recall(held.handle) == held
+        one.end(held.session.id)
+        assert other.recall(held.handle) is None
 
 
 def test_a_value_is_claimed_once(store: SessionStore) -> None:

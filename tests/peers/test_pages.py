@@ -1,7 +1,8 @@
 """The gateway's pages in Chromium: whole under their policy, readable on a phone, and true to their data."""
 
 from collections.abc import Iterator, Mapping
-from urllib.parse import parse_qs
+from pathlib import Path
+from urllib.parse import parse_qs, parse_qsl
 
 import pytest
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -24,11 +25,12 @@ ERROR = {
 PAGES: Mapping[str, Mapping[str, object]] = {
     "error": ERROR,
     "error-again": {**ERROR, "again": "/oauth2/start"},
-    "sign_out": {"action": "/oauth2/sign_out", "rd": "/bye?a=1&b=2", "user": HOSTILE},
+    "sign_out": {"action": "/oauth2/sign_out", "fields": {"rd": "/bye?a=1&b=2"}, "user": HOSTILE},
     "signed_out": {"home": "/"},
+    "end_session": {"wanted": {"url": "/end", "fields": {"id_token_hint": "a.b.c", "state": TARGET}}},
     "fragment": {"start": "/oauth2/start", "target": TARGET},
 }
-STILL_PAGES = [pytest.param(name, id=name) for name in PAGES if name != "fragment"]
+STILL_PAGES = [pytest.param(name, id=name) for name in PAGES if name not in ("fragment", "end_session")]
 
 pytestmark = pytest.mark.real("chromium")
 
@@ -104,3 +106,24 @@ def test_the_sign_out_form_is_posted_with_its_origin(chromium: Browser, listener
     (post,) = listener.received_at("/oauth2/sign_out")
     assert (post.method, post.headers["origin"]) == ("POST", listener.origin)
     assert parse_qs(post.body.decode("ascii")) == {"rd": ["/bye?a=1&b=2"]}
+
+
+def test_the_sign_out_goes_on_to_the_provider_by_itself(chromium: Browser, listener: Listener) -> None:
+    with chromium.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{listener.origin}/end_session")
+        page.wait_for_url("**/end")
+    (post,) = listener.received_at("/end")
+    assert (post.method, post.query) == ("POST", "")
+    assert dict(parse_qsl(post.body.decode())) == {"id_token_hint": "a.b.c", "state": TARGET}
+
+
+def test_without_scripts_the_user_sends_it_on(chromium: Browser, listener: Listener, tmp_path: Path) -> None:
+    for width in (320, 1280):
+        with chromium.new_context(java_script_enabled=False, viewport={"width": width, "height": 640}) as context:
+            page = context.new_page()
+            page.goto(f"{listener.origin}/end_session")
+            page.screenshot(path=tmp_path / f"end_session-{width}.png")
+            page.get_by_role("button", name="Sign out there").click()
+            page.wait_for_url("**/end")
+    assert len(listener.received_at("/end")) == 2

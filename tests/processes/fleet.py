@@ -118,7 +118,8 @@ def run_fleet(
     origins = [origin_at(port) for port in ports]
     with ExitStack() as stack:
         provider, server = _provider(stack, origins[0], users)
-        common = {"UPSTREAM": stack.enter_context(run_echo(directory)), "PROVIDER__USERINFO": "false"}
+        upstream = stack.enter_context(run_echo(directory))
+        common = {"UPSTREAM": upstream, "PROVIDER__USERINFO": "false", "SESSION__LOCAL_CACHE": "2s"}
         outer = {**environment(origins[0], provider.issuer, {**common, **settings}), **(environ or {})}
         given = {name: value for name, value in outer.items() if value}
         masters = [stack.enter_context(run_gateway(directory, port, given, workers=workers)) for port in ports]

@@ -103,7 +103,7 @@ def origin_at(port: int, host: str = LOOPBACK) -> str:
 
 
 def environment(public_url: str, issuer: str, settings: Mapping[str, str]) -> dict[str, str]:
-    """Make the environment of a gateway; `settings` are further keys, without GATEWAY_."""
+    """Make the environment of a gateway whose workers keep no copies; `settings` are more keys, without GATEWAY_."""
     outer = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
     keys = {
         "PUBLIC_URL": public_url,
@@ -112,6 +112,7 @@ def environment(public_url: str, issuer: str, settings: Mapping[str, str]) -> di
         "PROVIDER__CLIENT_SECRET": CLIENT_SECRET,
         "SESSION__SECRET": RING_SECRET,
         "SESSION__STORE__PATH": "sessions",
+        "SESSION__LOCAL_CACHE": "0",
         **settings,
     }
     return {**outer, "PYTHONPATH": str(TESTS), **{f"GATEWAY_{name}": value for name, value in keys.items()}}

@@ -110,8 +110,12 @@ def process_token_reply(reply: Reply, *, client: Client, requested_scope: str, n
 
 
 def _refresh_expires_at(members: Mapping[str, object], now: int) -> int | None:
-    # No RFC names it: Keycloak says the one, GitHub and Google the other, and 0 for a token without an end.
-    lifetimes = (expires_in(members, TOKEN_ANSWER_INVALID, name=name) for name in _REFRESH_LIFETIMES)
+    # No RFC names it: Keycloak says the one, GitHub and Google the other, and 0 for a token without an end. What cannot
+    # be read is passed over, since nobody promised anything.
+    try:
+        lifetimes = [expires_in(members, TOKEN_ANSWER_INVALID, name=name) for name in _REFRESH_LIFETIMES]
+    except GatewayError:
+        return None
     return next((now + lifetime for lifetime in lifetimes if lifetime), None)
 
 

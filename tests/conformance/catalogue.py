@@ -153,7 +153,7 @@ _LIMITED: Final = (
         name="refresh-token-test",
         verdict="OK",
         supported="partly",
-        limit="tokens are refreshed when they are about to end, not because a resource answers 401",
+        limit="a 401 of the resource renews the token, but that is shown for bearer tokens alone",
     ),
     Module(
         id="A32",

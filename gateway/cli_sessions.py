@@ -87,12 +87,13 @@ def _asked(path: str | None, ask: Callable[[Administration], T]) -> T:
 
 
 def _print_table(cards: Sequence[Card]) -> None:
-    click.echo(f"{'id':<43}  {'user':<12}  {'provider':<12}  {'began':<16}  {'last use':<16}  ends")
+    click.echo(f"{'id':<32}  {'user':<12}  {'provider':<12}  {'began':<16}  {'last use':<16}  ends")
     for card in cards:
         times = "  ".join(_local(time) for time in (card.created_at, card.seen_at, card.ends_at))
-        click.echo(f"{card.id:<43}  {card.subject[:12]:<12}  {card.provider:<12}  {times}")
+        click.echo(f"{card.id:<32}  {card.subject[:12]:<12}  {card.provider:<12}  {times}")
     more = f", and there are more than {MAX_LISTED}" if len(cards) == MAX_LISTED else ""
-    click.echo(f"{len(cards)} sessions{more}; the same user has the same word, which tells no more")
+    noun = "session" if len(cards) == 1 else "sessions"
+    click.echo(f"{len(cards)} {noun}{more}; the same user has the same word, which tells no more")
 
 
 def _local(time: int) -> str:

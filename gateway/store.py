@@ -32,6 +32,7 @@ _MARK_GRACE_SECONDS = 60
 """How much longer a mark stands than any session that it ended could have lived."""
 
 _MARK_BYTES = 12
+_ID_DIGITS = 32
 _SESSIONS, _MARKS, _LOGINS = "session:", "mark:", "login:"
 
 
@@ -218,8 +219,11 @@ class SessionStore:
 
 
 def session_id(handle: bytes) -> str:
-    """Derive a session's public name from its handle; the way back is a hash's."""
-    return base64url(hashlib.sha256(b"gateway session id" + handle).digest())
+    """Derive a session's public name from its handle; the way back is a hash's.
+
+    Letters and digits alone, which no command line takes for an option.
+    """
+    return hashlib.sha256(b"gateway session id" + handle).hexdigest()[:_ID_DIGITS]
 
 
 def _note_key(value: str) -> str:

@@ -49,7 +49,7 @@ def test_sessions_are_listed_shown_and_found(site: Site, config: str) -> None:
     assert ids("--config", config, "--sub", "bob") == []
     table = run("list", "--config", config).output
     assert session.id in table
-    assert "1 sessions;" in table
+    assert "1 session;" in table
     shown = json.loads(run("show", session.id, "--config", config).output)
     assert (shown["id"], shown["provider"]) == (session.id, "default")
     for secret in (session.access_token, str(session.refresh_token), "alice@op.example"):

@@ -1,6 +1,7 @@
 """Sessions at rest (DESIGN 5 rules 3 to 5): sealed to their handle, ended for good, never confused with a failure."""
 
 import json
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
@@ -98,6 +99,10 @@ def test_a_session_is_loaded_by_its_handle(store: SessionStore) -> None:
 
 def test_every_session_has_a_handle_of_its_own(store: SessionStore) -> None:
     assert len({begun(store).handle for _ in range(100)}) == 100
+
+
+def test_no_command_line_takes_an_id_for_an_option(store: SessionStore) -> None:
+    assert all(re.fullmatch("[0-9a-f]{32}", begun(store).session.id) for _ in range(100))
 
 
 def test_the_store_sees_neither_handle_nor_tokens(store: SessionStore, backend: MemoryBackend) -> None:

@@ -3,6 +3,7 @@
 # make test   all tests; those with real peers are skipped where the peer is missing, unless GATEWAY_TEST_REAL=1
 # make conformance  docs/CONFORMANCE.md from a run of the conformance tests
 # make fuzz   200,000 odd inputs and more, counted by target; FUZZ_INPUTS and FUZZ_SEED change the run
+# make reliability  what is killed and stormed, in large numbers, into docs/RELIABILITY.md; about 40 minutes
 # make lint   ruff, mypy and the layers
 # make lock   resolve the lock files anew
 
@@ -10,7 +11,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo quick test fuzz lint format docs conformance lock clean
+.PHONY: demo quick test fuzz reliability lint format docs conformance lock clean
 
 demo: $(READY)
 	$(BIN)/gateway demo
@@ -23,6 +24,9 @@ test: $(READY)
 
 fuzz: $(READY)
 	cd tests && ../$(BIN)/python -m fuzz
+
+reliability: $(READY)
+	cd tests && ../$(BIN)/python -m reliability
 
 lint: $(READY)
 	$(BIN)/ruff check .

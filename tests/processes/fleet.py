@@ -35,9 +35,9 @@ _SIGN_INS_AT_ONCE: Final = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fleet:
-    """What runs; `masters` are the processes of the gateways, in the order of `origins`."""
+    """What runs; `masters` are the processes of the gateways, in the order of `origins`, `environ` is theirs."""
 
-    directory: Path
+    environ: Mapping[str, str]
     provider: FakeProvider
     server: ProviderServer
     origins: Sequence[str]
@@ -97,6 +97,11 @@ class Fleet:
         return sign_in(self.origins[0], user)
 
 
+def on_files(directory: Path) -> dict[str, str]:
+    """Make the settings for sessions in files of that directory."""
+    return {"SESSION__STORE__TYPE": "file", "SESSION__STORE__PATH": str(directory)}
+
+
 def on_redis(url: str) -> dict[str, str]:
     """Make the settings for sessions in Redis."""
     return {"SESSION__STORE__TYPE": "redis", "SESSION__STORE__URL": url}
@@ -123,7 +128,7 @@ def run_fleet(
         outer = {**environment(origins[0], provider.issuer, {**common, **settings}), **(environ or {})}
         given = {name: value for name, value in outer.items() if value}
         masters = [stack.enter_context(run_gateway(directory, port, given, workers=workers)) for port in ports]
-        yield Fleet(directory=directory, provider=provider, server=server, origins=origins, masters=masters)
+        yield Fleet(environ=given, provider=provider, server=server, origins=origins, masters=masters)
 
 
 def _provider(stack: ExitStack, origin: str, users: Sequence[str]) -> tuple[FakeProvider, ProviderServer]:

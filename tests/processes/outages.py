@@ -166,3 +166,13 @@ def kill_worker(master: int) -> None:
     """Kill the only worker of a gunicorn master by SIGKILL; the master starts another."""
     (worker,) = workers_of(master)
     os.kill(worker, signal.SIGKILL)
+
+
+def reload_workers(master: int) -> None:
+    """Have a gunicorn master read its configuration again, and wait until none of its former workers is left."""
+    before = set(workers_of(master))
+    os.kill(master, signal.SIGHUP)
+    deadline = time.monotonic() + SECONDS
+    while before & set(workers_of(master)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not before & set(workers_of(master))

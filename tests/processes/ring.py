@@ -1,8 +1,6 @@
 """The secret of the sessions is replaced while they are in use, in steps that each gateway takes on its own."""
 
-import os
 import secrets
-import signal
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,8 +12,7 @@ import yaml
 
 from .fleet import Fleet
 from .load import Load, Seen
-from .outages import workers_of
-from .running import SECONDS
+from .outages import reload_workers
 
 RENEWED_SECONDS: Final = 4
 """An access token that lives so long is renewed, and its session written anew, after two."""
@@ -77,18 +74,9 @@ def _replace_secret(fleet: Fleet, ring: RingFile) -> int:
         ring.secrets = step
         ring.write()
         for master in fleet.masters:
-            _reload(master)
+            reload_workers(master)
         time.sleep(REWRITTEN_SECONDS)
     return len(steps) * len(fleet.masters)
-
-
-def _reload(master: int) -> None:
-    before = set(workers_of(master))
-    os.kill(master, signal.SIGHUP)
-    deadline = time.monotonic() + SECONDS
-    while before & set(workers_of(master)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not before & set(workers_of(master))
 
 
 def _problems(fleet: Fleet, seen: Sequence[Seen]) -> list[str]:

@@ -47,17 +47,18 @@ class Administration:
 
         Here at once, and on every other worker within `local_cache`. What is begun afterwards lives.
         """
-        if wanted.id:
-            self._store.end(wanted.id)
+        if wanted.id and self._store.card(wanted.id) is not None:
+            self._store.end(wanted.id)  # One of another gateway that shares the store is not ours to end.
         for name in self._mark_names(wanted):
             self._store.mark(name)
         _log.warning("sessions were revoked: %s", _words(wanted))
 
     def _found(self, wanted: Wanted) -> Iterator[Card]:
         names = set(self._mark_names(wanted))
-        for card in self._store.cards():
-            fits = wanted.everyone or card.id == wanted.id or names & {card.subject, card.login}
-            if fits and self._store.lives(card):
+        found = [self._store.card(wanted.id)] if wanted.id else self._store.cards()
+        for card in found:
+            fits = card is not None and (wanted.id or wanted.everyone or names & {card.subject, card.login})
+            if card is not None and fits and self._store.lives(card):
                 yield card
 
     def _mark_names(self, wanted: Wanted) -> list[str]:
@@ -75,7 +76,7 @@ def _words(wanted: Wanted) -> str:
 
 
 def card_members(card: Card) -> dict[str, object]:
-    """Write a card down for people and programs; `user` is the same for all sessions of a user, and tells no more."""
+    """Write a card down for people and programs; `user` is the same for all sessions of a user."""
     return {
         "id": card.id,
         "provider": card.provider,

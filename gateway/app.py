@@ -121,12 +121,16 @@ class Gateway:
         if target.path in self.endpoints:
             return self._endpoint(request)
         routes = match_all(self.settings.routes, self.settings.default_route, target)
-        held = self._held(request) if asks_who(routes) else None
+        return self._judged(request, routes, self._held(request) if asks_who(routes) else None)
+
+    def _judged(
+        self, request: Request, routes: Sequence[Route], held: HeldSession | None, *, renewed: bool = False
+    ) -> Response | Admitted:
         session = fitting_session(routes, None if held is None else held.session)
         now = int(self._clock())
-        decision = decide_all(routes, session, target, public_origin=self.settings.public_url, now=now)
+        decision = decide_all(routes, session, request.target, public_origin=self.settings.public_url, now=now)
         if decision.verdict is Verdict.ALLOW:
-            return self._admitted(request, routes[0], None if session is None else held)
+            return self._admitted(request, routes[0], None if session is None else held, renewed=renewed)
         if decision.verdict is Verdict.LOGIN:
             return self._challenge(request, routes)
         if decision.step_up is not None and session is not None:
@@ -185,7 +189,11 @@ class Gateway:
             return self._challenge(request, [route])
         same = renewed.session.access_token == held.session.access_token
         repeats = request.target.method in SAFE_METHODS and is_repeatable(request.environ)
-        return self._admitted(request, route, renewed, renewed=True) if repeats and not same else None
+        if same or not repeats:
+            return None
+        # With the tokens, what is said of the user may be new, too.
+        routes = match_all(self.settings.routes, self.settings.default_route, request.target)
+        return self._judged(request, routes, renewed, renewed=True)
 
     def _challenge(self, request: Request, routes: Sequence[Route]) -> Response:
         if not request.target.navigation or not routes[0].redirect_to_login:

@@ -139,17 +139,18 @@ class Authenticator:
         response = provider.check_response(received, transaction)
         if not self._store.claim(transaction.state, 2 * TRANSACTION_SECONDS):
             raise GatewayError(TRANSACTION_REPEATED)
-        began_at = self._clock()
         login = provider.redeem(response)
         if size_of(login) > MAX_LOGIN_BYTES:
             raise GatewayError(SESSION_TOO_LARGE, f"more than {MAX_LOGIN_BYTES} bytes of claims and tokens")
         try:
-            held = self._store.create(lambda name: self._session_of(name, login, transaction), began_at=began_at)
+            held = self._store.create(
+                lambda name: self._session_of(name, login, transaction), began_at=transaction.created_at
+            )
+            for name in {*transaction.replaces, *(session_id(handle) for handle in handles)}:
+                self._store.end(name)
         except GatewayError:
             self._revocation.of_tokens(transaction.provider, login.tokens)
             raise
-        for name in {*transaction.replaces, *(session_id(handle) for handle in handles)}:
-            self._store.end(name)
         _log.info("signed in: session %s", held.session.id[:8])
         return held
 
@@ -184,16 +185,21 @@ class Authenticator:
         """Renew the tokens since an upstream does not take them; unchanged where that is not worth a try."""
         return self._renewal.after_rejection(held)
 
-    def end_session(self, held: HeldSession, *, local: bool = False) -> BegunLogout:
+    def end_session(self, held: HeldSession, handles: Sequence[bytes] = (), *, local: bool = False) -> BegunLogout:
         """End a session here, revoke its tokens, and, unless `local`, prepare the sign-out at the provider.
 
+        `handles` are all that the browser holds; what else they open is ended, too.
         What is here ends first and for good; the provider's part is tried and never stops it.
         """
         # A renewal may have replaced the tokens meanwhile.
         session = (self._store.load(held.handle) or held).session
         provider = self.provider(session.provider)
-        self._store.end(session.id)
-        self._revocation.of_session(session)
+        others = (self._store.load(handle) for handle in handles if handle != held.handle)
+        for ended in (session, *(other.session for other in others if other is not None)):
+            try:
+                self._store.end(ended.id)
+            finally:
+                self._revocation.of_session(ended)  # Whoever signs out again may find no session any more.
         state = base64url(self._entropy(_STATE_BYTES))
         _log.info("signed out: session %s", session.id[:8])
         return BegunLogout(at_provider=None if local else provider.end_session(session.id_token, state), state=state)

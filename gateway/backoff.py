@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 
 from gateway.errors import PROVIDER_UNREACHABLE, ProviderUnavailable
-from gateway.kept import BACKOFF_SECONDS, Clock
+from gateway.kept import BACKOFF_SECONDS, Clock, Pause
 
 MAX_SESSIONS = 10_000
 """How many sessions are remembered; of more, the oldest are forgotten, and asked about again."""
@@ -21,26 +21,28 @@ class Backoff:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._guard = threading.Lock()
-        self._again_at = 0.0
+        self._pause = Pause()
         self._failures = 0
         self._failing = False
-        self._of_sessions: OrderedDict[str, float] = OrderedDict()
+        self._of_sessions: OrderedDict[str, Pause] = OrderedDict()
 
     def check(self, session_id: str) -> None:
         """Raise `ProviderUnavailable` while the provider is left alone, or with this session."""
         now = self._clock()
-        again_at = max(self._again_at, self._of_sessions.get(session_id, 0.0))
-        if now < again_at:
-            raise ProviderUnavailable(PROVIDER_UNREACHABLE, "still left alone", retry_after=max(1, int(again_at - now)))
+        left = max(self._pause.left(now), self._of_sessions.get(session_id, Pause()).left(now))
+        if left > 0:
+            raise ProviderUnavailable(PROVIDER_UNREACHABLE, "still left alone", retry_after=max(1, int(left)))
 
     def begin(self) -> bool:
         """Leave the provider alone, and tell whether this is the first failure after all was well."""
         with self._guard:
             now = self._clock()
-            if now < self._again_at:
+            if not self._pause.is_over(now):
                 return False  # Whoever was on the way to it when it failed counts as one with the first.
-            self._failures = self._failures + 1 if now < self._again_at + LONGEST_SECONDS else 1
-            self._again_at = now + min(BACKOFF_SECONDS * 2 ** (self._failures - 1), LONGEST_SECONDS)
+            soon = now < self._pause.began_at + self._pause.seconds + LONGEST_SECONDS
+            self._failures = self._failures + 1 if soon else 1
+            seconds = min(BACKOFF_SECONDS * 2 ** (self._failures - 1), LONGEST_SECONDS)
+            self._pause = Pause(began_at=now, seconds=seconds)
             first, self._failing = not self._failing, True
             return first
 
@@ -48,7 +50,7 @@ class Backoff:
         """Leave the provider alone with one session."""
         with self._guard:
             self._of_sessions.pop(session_id, None)
-            self._of_sessions[session_id] = self._clock() + BACKOFF_SECONDS
+            self._of_sessions[session_id] = Pause(began_at=self._clock(), seconds=BACKOFF_SECONDS)
             while len(self._of_sessions) > MAX_SESSIONS:
                 self._of_sessions.popitem(last=False)
 

@@ -93,7 +93,7 @@ def _print_table(cards: Sequence[Card]) -> None:
         click.echo(f"{card.id:<32}  {card.subject[:12]:<12}  {card.provider:<12}  {times}")
     more = f", and there are more than {MAX_LISTED}" if len(cards) == MAX_LISTED else ""
     noun = "session" if len(cards) == 1 else "sessions"
-    click.echo(f"{len(cards)} {noun}{more}; the same user has the same word, which tells no more")
+    click.echo(f"{len(cards)} {noun}{more}; the same user has the same word")
 
 
 def _local(time: int) -> str:

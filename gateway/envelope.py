@@ -15,8 +15,8 @@ _LENGTH = struct.Struct(">H")
 class Card:
     """What can be told of a session without opening it; times are seconds since the epoch.
 
-    `subject` and `login` are the names of two of its revocation marks, from which nobody reads who it is, `marks` the
-    values that it noted when it began.
+    `subject` and `login` are the names of two of its revocation marks, which tell who it is only to a guess; `marks`
+    are the values that it noted when it began.
     """
 
     realm: str

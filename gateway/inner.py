@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 from wsgiref.types import StartResponse, WSGIApplication
@@ -107,8 +108,9 @@ def inner_environ(
         "HTTP_HOST": _host(rules, route),
         "REMOTE_ADDR": target.client or environ.get("REMOTE_ADDR", ""),
         "wsgi.url_scheme": rules.public_scheme,
-        SESSION_KEY: session,
+        SESSION_KEY: None if session is None else replace(session, claims=deepcopy(session.claims)),
     }
+    # What an inner app does to the claims is its own affair: the session, which later requests share, is not it.
     identity = {} if session is None else {"REMOTE_USER": session.subject, "AUTH_TYPE": "OpenIDConnect"}
     headers = inner_headers(_headers(environ), target, route, session, rules, authorization)
     return {**kept, **_http_keys(headers), **made, **identity}

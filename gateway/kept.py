@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from gateway.errors import GatewayError
@@ -25,6 +26,22 @@ _log = logging.getLogger("gateway.provider")
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """A time of not asking, by a clock that may be set back: then it is over."""
+
+    began_at: float = 0.0
+    seconds: float = 0.0
+
+    def left(self, now: float) -> float:
+        """How many seconds of it are left."""
+        return self.began_at + self.seconds - now if self.began_at <= now < self.began_at + self.seconds else 0.0
+
+    def is_over(self, now: float) -> bool:
+        """Tell whether it is over."""
+        return self.left(now) <= 0
+
+
 class Kept(Generic[T]):
     """A value that one thread at a time fetches, kept for a while, and beyond that while its source fails."""
 
@@ -34,14 +51,14 @@ class Kept(Generic[T]):
         self._lock = threading.Lock()
         self._value: T | None = None
         self._error: GatewayError | None = None
-        self._ask_again_at = 0.0
-        self._insist_again_at = 0.0
+        self._renewed = Pause()
+        self._insisted = Pause()
 
     def get(self) -> T:
         """Return the value, fetching it if it is old; raises what the fetch raised when there is none to return."""
-        if self._clock() >= self._ask_again_at and self._lock.acquire(blocking=self._value is None):
+        if self._renewed.is_over(self._clock()) and self._lock.acquire(blocking=self._value is None):
             try:
-                if self._clock() >= self._ask_again_at:
+                if self._renewed.is_over(self._clock()):
                     self._renew()
             finally:
                 self._lock.release()
@@ -56,8 +73,8 @@ class Kept(Generic[T]):
         Returns `known` itself when it is not time to ask; raises what the fetch raised when the last one failed.
         """
         with self._lock:
-            if self._value is known and self._clock() >= self._insist_again_at:
-                self._insist_again_at = self._clock() + KEY_REFETCH_SECONDS
+            if self._value is known and self._insisted.is_over(self._clock()):
+                self._insisted = Pause(began_at=self._clock(), seconds=KEY_REFETCH_SECONDS)
                 self._renew()
             if self._value is known and self._error is not None:
                 raise self._error.with_traceback(None)
@@ -66,8 +83,8 @@ class Kept(Generic[T]):
     def _renew(self) -> None:
         try:
             self._value, self._error = self._fetch(), None
-            self._ask_again_at = self._clock() + KEEP_SECONDS
+            self._renewed = Pause(began_at=self._clock(), seconds=KEEP_SECONDS)
         except GatewayError as error:
             _log.warning("provider: %s", error)
             self._error = error
-            self._ask_again_at = self._clock() + BACKOFF_SECONDS
+            self._renewed = Pause(began_at=self._clock(), seconds=BACKOFF_SECONDS)

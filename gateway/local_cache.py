@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 MAX_COPIES = 10_000
@@ -12,6 +13,14 @@ MAX_WEIGHT = 64 * 1024 * 1024
 """Bytes at rest of all copies together."""
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """When a read of the store began, and how much had been ended here by then."""
+
+    at: float
+    endings: int
 
 
 class LocalCache(Generic[T]):
@@ -27,6 +36,7 @@ class LocalCache(Generic[T]):
         self._weight = 0
         self._copies: OrderedDict[str, tuple[float, int, T]] = OrderedDict()
         self._guard = threading.Lock()
+        self._endings = 0
 
     def get(self, name: str) -> T | None:
         """Return a copy that may still be trusted; a clock that was set back ends the trust too."""
@@ -35,14 +45,23 @@ class LocalCache(Generic[T]):
             return None
         return found[2]
 
-    def put(self, name: str, value: T, weight: int) -> None:
-        """Keep a copy of what was read or written this moment; `weight` is its size in bytes."""
+    def ticket(self) -> Ticket:
+        """Take a ticket, before the store is asked."""
+        return Ticket(at=self._clock(), endings=self._endings)
+
+    def put(self, name: str, value: T, weight: int, ticket: Ticket) -> None:
+        """Keep a copy of what was read or written since, unless anything was ended here meanwhile.
+
+        `weight` is its size in bytes. A copy is as old as its ticket: what the store was asked first may be no younger.
+        """
         if self._seconds <= 0:
             return
         now = self._clock()
         with self._guard:
+            if ticket.endings != self._endings:
+                return
             self._forget(name)
-            self._copies[name] = (now, weight, value)
+            self._copies[name] = (ticket.at, weight, value)
             self._weight += weight
             while self._copies and self._has_too_much(now):
                 self._forget(next(iter(self._copies)))
@@ -52,9 +71,16 @@ class LocalCache(Generic[T]):
         with self._guard:
             self._forget(name)
 
-    def clear(self) -> None:
-        """Forget all copies."""
+    def end(self, name: str) -> None:
+        """Forget a copy for good: a read of it that is under way leaves none."""
         with self._guard:
+            self._endings += 1
+            self._forget(name)
+
+    def end_all(self) -> None:
+        """Forget all copies for good."""
+        with self._guard:
+            self._endings += 1
             self._copies.clear()
             self._weight = 0
 

@@ -156,6 +156,8 @@ class Renewal:
     def _written(self, held: HeldSession, tokens: TokenSet, id_token: IDToken | None) -> HeldSession | None:
         current: HeldSession | None = held
         for _ in range(_WRITE_ATTEMPTS):
+            if current is not None and current.session.access_token == tokens.access_token:
+                return current  # Our own write, which was made although the store, or its client, lost the answer.
             if current is None or current.session.refresh_token != held.session.refresh_token:
                 break
             renewed = current.session.refreshed(tokens, id_token, self._now())

@@ -18,15 +18,19 @@ _NAME_BYTES = 18
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """What ended sessions: a value that no other mark has, and when it was set, in seconds since the epoch."""
+    """What ended sessions: a value that no other mark has, and when it was set, in seconds since the epoch.
+
+    `cause` tells one that is set again for the same reason; it is empty where there is no such thing.
+    """
 
     value: str
     set_at: float
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkNames:
-    """What a session's marks are called: hashes, so that a store tells nobody who is signed in.
+    """What a session's marks are called: hashes, which whoever reads the store can only guess at.
 
     `login` stands for the provider's session (`sid`); where the provider names none, for all of the user's logins
     without one.
@@ -72,7 +76,7 @@ def sidless_name(realm: str, issuer: str, subject: str) -> str:
 
 def mark_to_bytes(mark: Mark) -> bytes:
     """Write a mark down."""
-    return json.dumps([mark.value, mark.set_at]).encode("ascii")
+    return json.dumps([mark.value, mark.set_at, mark.cause]).encode("ascii")
 
 
 def mark_from_bytes(data: bytes | None) -> Mark | None:
@@ -80,9 +84,9 @@ def mark_from_bytes(data: bytes | None) -> Mark | None:
     if data is None:
         return None
     try:
-        value, set_at = json.loads(data)
-        return Mark(value=str(value), set_at=float(set_at))
-    except (ValueError, TypeError, RecursionError):
+        value, set_at, cause = json.loads(data)
+        return Mark(value=str(value), set_at=float(set_at), cause=str(cause))
+    except (ValueError, TypeError, OverflowError, RecursionError):
         return Mark(value="unreadable", set_at=0.0)
 
 

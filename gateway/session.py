@@ -14,6 +14,7 @@ from gateway.oidc.token_endpoint import TokenSet
 from gateway.oidc.transaction import Transaction
 
 FORMAT = 3
+_OF_THE_LOGIN = ("nonce", "sid")
 """The version of the form at rest; a session of another version is no session."""
 
 MAX_LOGIN_BYTES = 128 * 1024
@@ -212,8 +213,8 @@ def from_bytes(data: bytes) -> Session | None:
 def _renewed(session: Session, new: Mapping[str, object]) -> dict[str, object]:
     # What is kept elsewhere by now is not known from earlier. What an ID token said is withdrawn by one that speaks of
     # the user and says it no more; one that says nothing of the user withdraws nothing. The nonce belongs to the login
-    # and is what a later ID token is held against (OIDC Core 12.2).
+    # and is what a later ID token is held against (OIDC Core 12.2); by the sid its logout will name it.
     of_user = new.keys() - PROTOCOL_CLAIMS
     gone = withheld_names(new) | (set(session.id_token_claims) - of_user if of_user else set())
-    kept = {name: value for name, value in session.claims.items() if name not in gone}
-    return {**kept, **{name: value for name, value in new.items() if name != "nonce"}}
+    kept = {name: value for name, value in session.claims.items() if name not in gone or name in _OF_THE_LOGIN}
+    return {**kept, **{name: value for name, value in new.items() if name not in _OF_THE_LOGIN}}

@@ -45,6 +45,8 @@ class SingleFlight(Generic[T]):
             return self._lead(key, flight, task)
         if not flight.done.wait(patience):
             raise StillBusy(key)
+        if flight.error is not None and not isinstance(flight.error, Exception):
+            raise StillBusy(key)  # The thread that led was ended, and nobody else is for it.
         if flight.error is not None:
             # Without the frames of whoever was told before: each raise would add its own, and keep their requests.
             raise flight.error.with_traceback(None)

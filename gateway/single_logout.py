@@ -33,11 +33,11 @@ class SingleLogout:
         use = f"logout token {issuer} {token.jti}"
         if self._store.was_noted(use):
             raise GatewayError(LOGOUT_TOKEN_REPEATED, f"jti {token.jti[:40]!r}")
-        # The token is noted as used once all is done: one whose logout failed half way may come again, and sets the
-        # same marks then, which end nothing that began in between.
-        value = hashlib.sha256(use.encode("utf-8")).hexdigest()[:24]
+        # The token is noted as used once all is done: one whose logout failed half way may come again, and leaves the
+        # marks then that it has set, so that they end nothing that began in between.
+        cause = hashlib.sha256(use.encode("utf-8")).hexdigest()[:24]
         for name in self._names(issuer, token):
-            self._store.mark(name, value)
+            self._store.mark(name, cause)
         self._store.note(use, MAX_AGE_OF_IAT + 2 * provider.client.leeway + 1)
         _log.info("signed out by %s: %s", issuer, "a login" if token.sid is not None else "a user")
 
@@ -49,6 +49,7 @@ class SingleLogout:
             _log.info("a front-channel logout of no login that we know was passed over")
             return
         self._store.mark(name)
+        self._store.forget_login(name)  # Nobody else's copies are dropped for a frame that is loaded again.
         _log.info("signed out by %s: a login", issuer)
 
     def _names(self, issuer: str, token: LogoutToken) -> list[str]:

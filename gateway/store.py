@@ -86,6 +86,7 @@ class SessionStore:
         """Open the session of a handle; None if there is none, or none that lives, or none that opens."""
         name = session_id(handle)
         self._copies.drop(name)
+        ticket = self._copies.ticket()
         entry = self._backend.get(_SESSIONS + name)
         held = None if entry is None else self._opened(entry, handle)
         if entry is None or held is None or held.session.id != name:
@@ -95,26 +96,28 @@ class SessionStore:
         if is_over(held.session.marks, self._standing(self._marks_of(held.session))):
             self._backend.delete(_SESSIONS + name)
             return None
-        self._copies.put(name, held, len(entry))
+        self._copies.put(name, held, len(entry), ticket)
         return held
 
     def create(self, make: Callable[[str], Session], *, began_at: float) -> HeldSession:
         """Write a new session under a new handle; `make` is given its id.
 
-        `began_at` is when the tokens were asked for. Raises `session_revoked` where the user was signed out since.
+        `began_at` is when the login began. Raises `session_revoked` where the user was signed out since.
         """
         handle = self._entropy(HANDLE_BYTES)
         session = make(session_id(handle))
         names = self._marks_of(session)
+        ticket = self._copies.ticket()
         standing = self._standing(names)
-        if any(mark is not None and mark.set_at > began_at for mark in standing):
+        # To the second, which is what the beginning of a login is known to.
+        if any(mark is not None and int(mark.set_at) > began_at for mark in standing):
             raise GatewayError(SESSION_REVOKED, "signed out while the login was under way")
         session = replace(session, marks=tuple("" if mark is None else mark.value for mark in standing))
         held = HeldSession(handle=handle, session=session, tag=self._entropy(TAG_BYTES))
         self._backend.set(_LOGINS + names.login, b"", max(1, session.ends_at - self._now()))
         entry = self._packed(held)
         self._backend.set(_SESSIONS + session.id, entry, self._seconds(session))
-        self._copies.put(session.id, held, len(entry))
+        self._copies.put(session.id, held, len(entry), ticket)
         return held
 
     def replace(self, held: HeldSession) -> HeldSession | None:
@@ -123,44 +126,56 @@ class SessionStore:
         written = replace(held, tag=self._entropy(TAG_BYTES))
         entry = self._packed(written)
         self._copies.drop(session.id)
+        ticket = self._copies.ticket()
         if not self._backend.replace(_SESSIONS + session.id, held.tag, entry, self._seconds(session)):
             return None
-        self._copies.put(session.id, written, len(entry))
+        self._copies.put(session.id, written, len(entry), ticket)
         return written
 
     def end(self, session_id: str) -> None:
         """End a session for good: whoever holds a copy cannot write it back."""
-        self._copies.drop(session_id)
+        self._copies.end(session_id)
         self._backend.delete(_SESSIONS + session_id)
-        self._copies.drop(session_id)
+        self._copies.end(session_id)
 
-    def mark(self, name: str, value: str = "") -> None:
+    def mark(self, name: str, cause: str = "") -> None:
         """End all sessions that have a mark of that name, here at once and elsewhere within `local_cache`.
 
-        Setting it again with the same `value` ends nothing that began in between; without one it is a new value.
+        Setting it again for the same `cause` ends nothing that began in between, while no other has set it.
         """
-        mark = Mark(value=value or base64url(self._entropy(_MARK_BYTES)), set_at=self._clock())
-        self._backend.set(_MARKS + name, mark_to_bytes(mark), self._lifetimes.absolute + _MARK_GRACE_SECONDS)
-        self._copies.clear()
+        standing = mark_from_bytes(self._backend.get(_MARKS + name)) if cause else None
+        if standing is None or standing.cause != cause:
+            mark = Mark(value=base64url(self._entropy(_MARK_BYTES)), set_at=self._clock(), cause=cause)
+            self._backend.set(_MARKS + name, mark_to_bytes(mark), self._lifetimes.absolute + _MARK_GRACE_SECONDS)
+        self._copies.end_all()
 
     def knows_login(self, name: str) -> bool:
         """Tell whether a session has begun from the provider's login whose mark has that name."""
         return self._backend.get(_LOGINS + name) is not None
 
+    def forget_login(self, name: str) -> None:
+        """Forget the login whose mark has that name."""
+        self._backend.delete(_LOGINS + name)
+
     def was_noted(self, value: str) -> bool:
         """Tell whether a value was noted."""
-        return self._backend.get(_note_key(value)) is not None
+        return self._backend.get(self._note_key(value)) is not None
 
     def note(self, value: str, seconds: int) -> None:
         """Note a value for a while."""
-        self._backend.set(_note_key(value), b"", seconds)
+        self._backend.set(self._note_key(value), b"", seconds)
+
+    def card(self, session_id: str) -> Card | None:
+        """Tell what can be told of one living session without opening it."""
+        entry = self._backend.get(_SESSIONS + session_id)
+        envelope = None if entry is None else unpack(entry)
+        return envelope.card if envelope is not None and self._is_listed(envelope.card) else None
 
     def cards(self) -> Iterator[Card]:
         """Yield what can be told of the living sessions without opening them; raises `UnlistableStore`."""
-        now = self._now()
         for entry in self._backend.scan(_SESSIONS):
             envelope = unpack(entry)
-            if envelope is not None and envelope.card.realm == self.realm and envelope.card.ends_at > now:
+            if envelope is not None and self._is_listed(envelope.card):
                 yield envelope.card
 
     def lives(self, card: Card) -> bool:
@@ -179,6 +194,9 @@ class SessionStore:
     def check(self) -> None:
         """Write, read and delete a probe."""
         self._backend.check()
+
+    def _is_listed(self, card: Card) -> bool:
+        return card.realm == self.realm and card.ends_at > self._now()
 
     def _opened(self, entry: bytes, handle: bytes) -> HeldSession | None:
         envelope = unpack(entry)
@@ -211,6 +229,9 @@ class SessionStore:
     def _standing(self, names: MarkNames) -> list[Mark | None]:
         return [mark_from_bytes(found) for found in self._backend.get_many([_MARKS + name for name in names.all()])]
 
+    def _note_key(self, value: str) -> str:
+        return f"note:{_digest(f'{self.realm} {value}')}"
+
     def _seconds(self, session: Session) -> int:
         return session.remaining(self._now(), self._lifetimes)
 
@@ -224,10 +245,6 @@ def session_id(handle: bytes) -> str:
     Letters and digits alone, which no command line takes for an option.
     """
     return hashlib.sha256(b"gateway session id" + handle).hexdigest()[:_ID_DIGITS]
-
-
-def _note_key(value: str) -> str:
-    return f"note:{_digest(value)}"
 
 
 def _digest(value: str) -> str:

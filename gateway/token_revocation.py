@@ -103,6 +103,8 @@ class TokenRevocation:
         except ProviderUnavailable as error:
             _log.warning("provider: revocation of the %s is put off: %s", item.hint, error)
             return False
+        except Exception as error:  # noqa: BLE001 - the others must not wait for it, whatever it was.
+            _log.error("provider: the %s is not revoked: %s", item.hint, type(error).__name__)
         return True
 
     def _keep(self, items: list[_Waiting]) -> None:

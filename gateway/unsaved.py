@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 from gateway.background import Background
-from gateway.errors import GatewayError, StoreUnavailable
+from gateway.errors import StoreUnavailable
 
 RETRY_SECONDS = 0.02
 """The store is asked often: whoever finds it again first must not use a refresh token that is used up already."""
 
 MAX_ATTEMPTS = 30_000
-"""Ten minutes; then the tokens are given up, and the session asks for a new login when its old token has ended."""
+"""Ten minutes of a store that refuses at once; then the tokens are given up, and the old one's end asks for a login."""
 
 MAX_WRITES = 1000
+_ROUND_SECONDS = 1.0
+"""A round of attempts that has taken so long ends, and those that were not made come first in the next."""
 
 _log = logging.getLogger("gateway.store")
 
 Write = Callable[[], object]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Waiting:
+    write: Write
+    lock: ExitStack
+    attempts: int = 0
 
 
 class Unsaved:
@@ -28,8 +39,7 @@ class Unsaved:
 
     def __init__(self, background: type[Background] = Background) -> None:
         self._guard = threading.Lock()
-        self._waiting: list[tuple[Write, ExitStack]] = []
-        self._attempts = 0
+        self._waiting: list[_Waiting] = []
         self._background = background("gateway-unsaved", self.step)
 
     def write_later(self, write: Write, lock: ExitStack) -> None:
@@ -37,39 +47,38 @@ class Unsaved:
         with self._guard:
             has_room = len(self._waiting) < MAX_WRITES
             if has_room:
-                self._waiting.append((write, lock))
+                self._waiting.append(_Waiting(write=write, lock=lock))
         if not has_room:
             _log.error("renewed tokens are lost: too many of them wait for the store")
             _let_go(lock)
         self._background.wake(RETRY_SECONDS)
 
     def step(self) -> float | None:
-        """Try once to make all writes that wait, and tell when to try again."""
+        """Try once to make the writes that wait, each for itself, and tell when to try again."""
+        ends_at = time.monotonic() + _ROUND_SECONDS
         for item in list(self._waiting):
-            try:
-                item[0]()
-            except StoreUnavailable:
-                return self._after_failure()
-            except GatewayError as error:
-                _log.error("renewed tokens could not be written: %s", error)
-            self._done_with(item)
-        self._attempts = 0
-        return None
+            with self._guard:
+                self._waiting.remove(item)
+            if not _is_over(item):
+                with self._guard:
+                    self._waiting.append(item)
+            if time.monotonic() > ends_at:
+                break
+        return RETRY_SECONDS if self._waiting else None
 
-    def _after_failure(self) -> float | None:
-        self._attempts += 1
-        if self._attempts < MAX_ATTEMPTS:
-            return RETRY_SECONDS
-        _log.error("the store was away for too long: the renewed tokens of %d sessions are lost", len(self._waiting))
-        for item in list(self._waiting):
-            self._done_with(item)
-        self._attempts = 0
-        return None
 
-    def _done_with(self, item: tuple[Write, ExitStack]) -> None:
-        with self._guard:
-            self._waiting.remove(item)
-        _let_go(item[1])
+def _is_over(item: _Waiting) -> bool:
+    try:
+        item.write()
+    except StoreUnavailable:
+        item.attempts += 1
+        if item.attempts < MAX_ATTEMPTS:
+            return False
+        _log.error("the store was away for too long: renewed tokens are lost")
+    except Exception as error:  # noqa: BLE001 - the others must not wait for it, whatever it was.
+        _log.error("renewed tokens could not be written: %s", error)
+    _let_go(item.lock)
+    return True
 
 
 def _let_go(lock: ExitStack) -> None:

@@ -108,7 +108,7 @@ def test_no_command_line_takes_an_id_for_an_option(store: SessionStore) -> None:
 def test_the_store_sees_neither_handle_nor_tokens(store: SessionStore, backend: MemoryBackend) -> None:
     held = begun(store)
     sealed = at_rest(backend, held)
-    for secret in (held.handle, b"the-access-token", b"the-refresh-token", b"u1", b"op.example"):
+    for secret in (held.handle, b"the-access-token", b"the-refresh-token", b'"u1"', b"op.example"):
         assert secret not in sealed
     assert repr(held.handle) not in repr(held)
 

@@ -24,6 +24,10 @@ PROBE_SECONDS = 60
 RETRY_AFTER_SECONDS = 5
 
 
+GARBLED = (ValueError, KeyError, IndexError, AttributeError)
+"""What client libraries raise for an answer that is none."""
+
+
 class LockBusy(Exception):
     """Someone else holds the lock."""
 

@@ -7,6 +7,8 @@ a missing entry, and its client is not for several threads.
 from __future__ import annotations
 
 import math
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +19,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from gateway.backends.base import RETRY_AFTER_SECONDS, TAG_BYTES, BytesSerializer, Probed
+from gateway.backends.base import GARBLED, RETRY_AFTER_SECONDS, TAG_BYTES, BytesSerializer, Probed
 from gateway.backends.lease import LEASE_SECONDS, Leased
 from gateway.errors import STORE_DOWN, StoreUnavailable
 
@@ -30,6 +32,8 @@ END = "expiration_time"
 _VALUE = "response"
 _TAG = "tag"
 _BATCH = 100
+_ATTEMPTS = 5
+_FIRST_PAUSE_SECONDS = 0.02
 _NETWORK = Config(
     connect_timeout=3, read_timeout=3, max_pool_connections=50, retries={"mode": "standard", "total_max_attempts": 2}
 )
@@ -55,8 +59,24 @@ class DynamoBackend(Leased, Probed):
         super().__init__(lease_seconds)
         self._table = table
         self._prefix = prefix
+        self._region, self._endpoint_url = region, endpoint_url
+        self._opening = threading.Lock()
+        self._connect()
+
+    @property
+    def _client(self) -> Any:
+        if self._process != os.getpid():  # A parent's connections are not ours to read answers from.
+            with self._opening:
+                if self._process != os.getpid():
+                    self._connect()
+        return self._connected
+
+    def _connect(self) -> None:
         with _network():
-            self._client: Any = boto3.client("dynamodb", region_name=region, endpoint_url=endpoint_url, config=_NETWORK)
+            self._connected: Any = boto3.client(
+                "dynamodb", region_name=self._region, endpoint_url=self._endpoint_url, config=_NETWORK
+            )
+        self._process = os.getpid()
 
     def get(self, key: str) -> bytes | None:
         """Return the entry, or None."""
@@ -116,10 +136,14 @@ class DynamoBackend(Leased, Probed):
 
     def _items(self, keys: list[Item]) -> Iterator[Item]:
         wanted: Mapping[str, Any] = {self._table: {"Keys": keys, "ConsistentRead": True}}
-        while wanted:
+        for attempt in range(_ATTEMPTS):
             answer = self._client.batch_get_item(RequestItems=wanted)
             yield from answer["Responses"].get(self._table, ())
             wanted = answer["UnprocessedKeys"]
+            if not wanted:
+                return
+            time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
+        raise OSError("the table is throttled")
 
     def _put_if(self, condition: str, item: Item, values: Item) -> bool:
         request = {"TableName": self._table, "Item": item}
@@ -174,7 +198,7 @@ def _met(send: Callable[..., Any], request: Mapping[str, Any]) -> bool:
 def _network() -> Iterator[None]:
     try:
         yield
-    except (ClientError, BotoCoreError, OSError) as error:
+    except (ClientError, BotoCoreError, OSError, *GARBLED) as error:
         reason = _code(error) if isinstance(error, ClientError) else type(error).__name__
         raise StoreUnavailable(STORE_DOWN, f"DynamoDB failed: {reason}", retry_after=RETRY_AFTER_SECONDS) from error
 

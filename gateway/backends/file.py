@@ -49,7 +49,9 @@ class _FileCache(FileSystemCache):
                 return None
             raise
         ends_at = _ends_at(content)
-        return content[_HEADER.size :] if ends_at is not None and ends_at >= time.time() else None
+        if ends_at is None:
+            return b""  # Cut short by a crash: it is there and cannot be read, for a mark must not be taken for none.
+        return content[_HEADER.size :] if ends_at >= time.time() else None
 
     def set(self, key: str, value: bytes, timeout: Any = None, mgmt_element: bool = False) -> bool:  # noqa: ARG002, FBT001, FBT002
         # The parent's looks at the file again once it has its name, when a logout may have deleted it already.
@@ -105,7 +107,7 @@ class FileBackend(Probed):
     def set(self, key: str, value: bytes, seconds: int) -> None:
         """Write an entry by renaming a finished file over the old one."""
         self._sweep_if_due()
-        with _disk():
+        with _disk(), self._changing(_name(key)):
             self._cache.set(key, value, seconds)
 
     def replace(self, key: str, tag: bytes, value: bytes, seconds: int) -> bool:
@@ -167,15 +169,22 @@ class FileBackend(Probed):
         """Delete what has ended, in this thread, and leave others room to work between."""
         now = time.time()
         for number, found in enumerate(os.scandir(self._entries), start=1):
-            _sweep_entry(Path(found.path), now)
+            self._sweep_entry(Path(found.path), now)
             if number % _SWEEP_STEP == 0:
                 time.sleep(_SWEEP_PAUSE_SECONDS)
         for path in self._claims.iterdir():
             with self._changing(path.name):
                 _unlink_if(path, lambda modified: modified < now)
         for path in self._locks.iterdir():
-            # A lock file is deleted by its holder; one this old was left by a process that was killed.
+            _sweep_lock(path, now)
+
+    def _sweep_entry(self, path: Path, now: float) -> None:
+        if path.suffix:  # A half-written file of a process that was killed.
             _unlink_if(path, lambda modified: modified < now - _STALE_FILE_SECONDS)
+        elif _has_ended(path, now):
+            with self._changing(path.name.rpartition("-")[2]):
+                if _has_ended(path, now):  # It may just have been written anew.
+                    path.unlink(missing_ok=True)
 
     @contextmanager
     def _changing(self, name: str) -> Iterator[None]:
@@ -184,7 +193,10 @@ class FileBackend(Probed):
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
+            try:
+                yield
+            finally:
+                fcntl.flock(descriptor, fcntl.LOCK_UN)  # A child that was forked meanwhile has the descriptor, too.
         finally:
             os.close(descriptor)
 
@@ -218,17 +230,25 @@ def _flock(descriptor: int, path: Path) -> None:
             raise LockBusy(path.name)
 
 
-def _sweep_entry(path: Path, now: float) -> None:
+def _has_ended(path: Path, now: float) -> bool:
     try:
-        if path.suffix:  # A half-written file of a process that was killed.
-            _unlink_if(path, lambda modified: modified < now - _STALE_FILE_SECONDS)
-            return
         with path.open("rb") as file:
             ends_at = _ends_at(file.read(_HEADER.size))
-        if ends_at is None or ends_at < now - SWEEP_GRACE_SECONDS:
-            path.unlink()
     except OSError:
-        return  # Deleted by someone else, or unreadable: its reader reports that.
+        return False  # Deleted by someone else, or unreadable: its reader reports that.
+    return ends_at is not None and ends_at < now - SWEEP_GRACE_SECONDS
+
+
+def _sweep_lock(path: Path, now: float) -> None:
+    # A lock file is deleted by its holder; one this old was left by a process that was killed.
+    if not 0 < _modified(path) < now - _STALE_FILE_SECONDS:
+        return
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        path.unlink(missing_ok=True)
 
 
 def _modified(path: Path) -> float:

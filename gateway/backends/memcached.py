@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from cachelib import MemcachedCache
 from pymemcache.client.base import PooledClient  # type: ignore[import-untyped]
 from pymemcache.exceptions import MemcacheError, MemcacheUnexpectedCloseError  # type: ignore[import-untyped]
 
-from gateway.backends.base import RETRY_AFTER_SECONDS, TAG_BYTES, BytesSerializer, Probed, UnlistableStore
+from gateway.backends.base import GARBLED, RETRY_AFTER_SECONDS, TAG_BYTES, BytesSerializer, Probed, UnlistableStore
 from gateway.backends.lease import LEASE_SECONDS, Leased
 from gateway.errors import STORE_DOWN, StoreUnavailable
 
@@ -36,7 +37,8 @@ class _Servers:
     """
 
     def __init__(self, hosts: Sequence[str]) -> None:
-        self._clients = {host: _client(host) for host in hosts}
+        self._hosts = hosts
+        self._open()
 
     def get(self, key: str) -> Any:
         """Return the entry, or None."""
@@ -71,7 +73,13 @@ class _Servers:
         for client in self._clients.values():
             client.close()
 
+    def _open(self) -> None:
+        self._process = os.getpid()
+        self._clients = {host: _client(host) for host in self._hosts}
+
     def _ask(self, key: str, use: Callable[[Any], T]) -> T:
+        if self._process != os.getpid():  # A parent's connections are not ours to read answers from.
+            self._open()
         client = self._clients[max(self._clients, key=lambda host: hashlib.sha256(f"{host} {key}".encode()).digest())]
         for _ in client.client_pool.free:
             try:
@@ -162,7 +170,7 @@ class MemcachedBackend(Leased, Probed):
             if not self._told:
                 self._warn_of_eviction()
             yield
-        except (MemcacheError, OSError) as error:
+        except (MemcacheError, OSError, *GARBLED) as error:
             raise StoreUnavailable(
                 STORE_DOWN, f"Memcached failed: {type(error).__name__}", retry_after=RETRY_AFTER_SECONDS
             ) from error

@@ -43,6 +43,8 @@ class MongoBackend(Leased, Probed):
         self._url = url
         self._prefix = prefix
         self._opening = threading.Lock()
+        self._indexing = threading.Lock()
+        self._has_index = False
         self._opened: Collection[Document] | None = None
 
     def get(self, key: str) -> bytes | None:
@@ -105,14 +107,27 @@ class MongoBackend(Leased, Probed):
     @contextmanager
     def _collection(self) -> Iterator[Collection[Document]]:
         try:
-            with self._opening:  # Of several threads that come first, one connects.
+            with self._opening:  # Which connects to nothing yet.
                 if self._opened is None:
                     self._opened = _open(self._url)
+            self._ask_for_deletion(self._opened)
             yield self._opened
         except (PyMongoError, OSError) as error:
             raise StoreUnavailable(
                 STORE_DOWN, f"MongoDB failed: {type(error).__name__}", retry_after=RETRY_AFTER_SECONDS
             ) from error
+
+    def _ask_for_deletion(self, collection: Collection[Document]) -> None:
+        # Of several threads that come first, one asks, and none waits for another's answer.
+        if self._has_index or not self._indexing.acquire(blocking=False):
+            return
+        try:
+            collection.create_index("ends", expireAfterSeconds=0)
+        except OperationFailure as error:
+            _log.warning("entries that have ended are not deleted, for the index was refused: %s", error.code)
+        finally:
+            self._indexing.release()
+        self._has_index = True
 
 
 def connect(url: str, prefix: str, lease_seconds: int) -> MongoBackend:
@@ -124,18 +139,13 @@ def _open(url: str) -> Collection[Document]:
     waits = ("serverSelectionTimeoutMS", "connectTimeoutMS", "socketTimeoutMS")
     options: dict[str, Any] = {name: _NETWORK_MS for name in waits if name.lower() not in url.lower()}
     client: MongoClient[Document] = MongoClient(url, connect=False, tz_aware=True, **options)
-    collection = client.get_default_database(DATABASE).get_collection(
+    return client.get_default_database(DATABASE).get_collection(
         COLLECTION,
         # What a primary has acknowledged alone may be undone when another takes its place.
         write_concern=WriteConcern("majority", wtimeout=_NETWORK_MS),
         read_concern=ReadConcern("majority"),
         read_preference=ReadPreference.PRIMARY,
     )
-    try:
-        collection.create_index("ends", expireAfterSeconds=0)
-    except OperationFailure as error:
-        _log.warning("entries that have ended are not deleted, for the index was refused: %s", error.code)
-    return collection
 
 
 def _now() -> datetime:

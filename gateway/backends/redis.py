@@ -12,13 +12,13 @@ import redis
 from cachelib import RedisCache
 from redis.exceptions import RedisError
 
-from gateway.backends.base import RETRY_AFTER_SECONDS, TAG_BYTES, BytesSerializer, Probed
+from gateway.backends.base import GARBLED, RETRY_AFTER_SECONDS, TAG_BYTES, BytesSerializer, Probed
 from gateway.backends.lease import LEASE_SECONDS, Leased
 from gateway.backends.redis_client import Client, open_client
 from gateway.errors import STORE_DOWN, StoreUnavailable
 
 _SCAN_COUNT = 1000
-_SAME = f"redis.call('GETRANGE', KEYS[1], 0, {TAG_BYTES - 1}) == ARGV[1]"
+_SAME = f"#ARGV[1] == {TAG_BYTES} and redis.call('GETRANGE', KEYS[1], 0, {TAG_BYTES - 1}) == ARGV[1]"
 _REPLACE = f"if {_SAME} then redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3]) return 1 else return 0 end"
 _REMOVE = f"if {_SAME} then redis.call('DEL', KEYS[1]) end"
 
@@ -113,7 +113,7 @@ class RedisBackend(Leased, Probed):
             if self._opened is None:
                 self._opened = _open(self._url, self._prefix)
             yield self._opened
-        except (RedisError, OSError) as error:
+        except (RedisError, OSError, *GARBLED) as error:
             raise StoreUnavailable(
                 STORE_DOWN, f"Redis failed: {type(error).__name__}", retry_after=RETRY_AFTER_SECONDS
             ) from error

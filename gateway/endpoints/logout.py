@@ -66,7 +66,7 @@ class LogoutEndpoints:
 
     def _end(self, request: Request, held: HeldSession, return_to: str, *, local: bool) -> Response:
         policy = self.settings.cookies
-        begun = self.authenticator.end_session(held, local=local)
+        begun = self.authenticator.end_session(held, session_handles(policy, request.cookies), local=local)
         # A login under way would sign the user in again, and the note of a stronger one is not the next user's.
         names = dict.fromkeys(name for name, _ in read_cookies(request.cookies))
         left = [name for name in names if policy.is_transaction(name) or name == policy.step_up]

@@ -8,6 +8,7 @@ from gateway.errors import PARAMETER_REFUSED, GatewayError
 from gateway.oidc.messages import single_parameters
 from gateway.target import Environ, RequestTarget
 
+_FORM = "application/x-www-form-urlencoded"
 MAX_FORM_BYTES = 4 * 1024
 MAX_ANSWER_BYTES = 128 * 1024
 """What a provider's form may weigh: a signed and encrypted answer with an ID token in it."""
@@ -44,15 +45,26 @@ class Request:
 
     def _form_body(self, max_bytes: int) -> bytes:
         media_type = str(self.environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
+        if self.environ.get("wsgi.input_terminated") and "CONTENT_LENGTH" not in self.environ:
+            return self._chunked_body(media_type, max_bytes)
         length = str(self.environ.get("CONTENT_LENGTH") or "0")
         if not length.isascii() or not length.isdigit() or len(length) > 9 or int(length) > max_bytes:
             raise GatewayError(PARAMETER_REFUSED, "the form is too large")
         if int(length) == 0:
             return b""
-        if media_type != "application/x-www-form-urlencoded":
+        if media_type != _FORM:
             raise GatewayError(PARAMETER_REFUSED, f"media type {media_type[:80]!r} is not a form's")
         body = self.environ["wsgi.input"].read(int(length))
         return body if isinstance(body, bytes) else b""
+
+    def _chunked_body(self, media_type: str, max_bytes: int) -> bytes:
+        # The server ends the input by itself (RFC 9112 7.1).
+        body = self.environ["wsgi.input"].read(max_bytes + 1)
+        if not isinstance(body, bytes) or len(body) > max_bytes:
+            raise GatewayError(PARAMETER_REFUSED, "the form is too large")
+        if body and media_type != _FORM:
+            raise GatewayError(PARAMETER_REFUSED, f"media type {media_type[:80]!r} is not a form's")
+        return body
 
 
 def _parameters(encoded: bytes) -> dict[str, str]:

@@ -142,6 +142,8 @@ def _check_common(token: SignedToken, claims: Mapping[str, object], expected: Ex
     _check_audience(claims, expected.client.client_id)  # (3), (4), (5)
     _check_times(claims, expected)  # (9), (10)
     _subject(claims)
+    if "sid" in claims:  # One that no logout token may have could never be signed out by the provider.
+        identifier_claim(claims, "sid", ID_TOKEN_CLAIM_INVALID)
     if expected.access_token:
         _check_at_hash(claims, token.algorithm, expected.access_token)
 

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from gateway.backends.base import TAG_BYTES
 
 _LENGTH = struct.Struct(">H")
+_NO_TIME = 2**37
+"""More seconds since the epoch than a calendar can show."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +58,11 @@ def unpack(entry: bytes) -> Envelope | None:
         card = Card(**{**members, "marks": tuple(members["marks"])})
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    texts = (card.realm, card.id, card.provider, card.subject, card.login, *card.marks)
+    texts: tuple[object, ...] = (card.realm, card.id, card.provider, card.subject, card.login, *card.marks)
     times = (card.created_at, card.seen_at, card.ends_at)
-    if not all(isinstance(text, str) for text in texts) or not all(type(time) is int for time in times):
+    # Whoever can write to the store writes to the terminal of who lists it, and would choose the colours.
+    if not all(isinstance(text, str) and text.isprintable() for text in texts):
+        return None
+    if not all(type(time) is int and 0 <= time < _NO_TIME for time in times):
         return None
     return Envelope(tag=entry[:TAG_BYTES], card=card, sealed=entry[end:])

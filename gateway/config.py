@@ -9,15 +9,15 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from gateway.claims import claim_word
-from gateway.config_model import DEFAULT_PROVIDER, Document, ExchangedTokenModel, ExchangeModel, RouteModel, StoreModel
+from gateway.config_model import DEFAULT_PROVIDER, Document, StoreModel
 from gateway.config_provider import OwnAddresses, ProviderSettings, provider_settings
+from gateway.config_route import route_of
+from gateway.config_route_model import RouteModel
 from gateway.config_sources import ConfigurationError, Sources, overlay, read_sources
 from gateway.cookies import CookiePolicy
 from gateway.headers import HeaderRules, header_rules
 from gateway.oidc.client import SenderConstraint
-from gateway.oidc.exchange import ExchangeWanted
-from gateway.policy import Access, Requirement, Route, Token, compile_pattern
+from gateway.policy import Route
 from gateway.sealing import KeyRing
 from gateway.session import Lifetimes
 from gateway.target import Network
@@ -158,8 +158,8 @@ def _settings(document: Document) -> Settings:
     providers = _providers(document, callback_path, document.public_url + post_logout_path)
     posted = any(one.client.expects_form for one in providers.values())
     cookies = CookiePolicy(name=document.session.cookie_name, secure=scheme == "https", ring=ring, cross_site=posted)
-    routes = tuple(_route(route, document.upstream or "") for route in document.routes)
-    default_route = _route(RouteModel(path="/**"), document.upstream or "")
+    routes = tuple(route_of(route, document.upstream or "") for route in document.routes)
+    default_route = route_of(RouteModel(path="/**"), document.upstream or "")
     return Settings(
         public_url=document.public_url,
         prefix=document.prefix,
@@ -216,43 +216,3 @@ def _providers(document: Document, callback_path: str, post_logout_redirect_uri:
 def _store(model: StoreModel) -> StoreSettings:
     url = "" if model.url is None else model.url.get_secret_value()
     return StoreSettings(type=model.type, path=model.path, url=url, prefix=model.prefix)
-
-
-def _route(model: RouteModel, default_upstream: str) -> Route:
-    upstream = model.upstream if model.upstream is not None else default_upstream
-    claims = {name: frozenset(claim_word(value) for value in values) for name, values in model.require.claims.items()}
-    exchange = model.token.exchange if isinstance(model.token, ExchangedTokenModel) else None
-    return Route(
-        path=model.path,
-        pattern=compile_pattern(model.path),
-        methods=frozenset(model.methods),
-        access=Access(model.access),
-        requirement=Requirement(
-            scope=frozenset(model.require.scope),
-            claims=claims,
-            acr=tuple(model.require.acr),
-            max_age=model.require.max_age,
-        ),
-        provider=model.provider or "",
-        redirect_to_login=model.login == "redirect",
-        allow_encoded_slash=model.allow_encoded_slash,
-        upstream=upstream,
-        strip_prefix=model.strip_prefix or "",
-        preserve_host=model.preserve_host,
-        token=_token(model, upstream),
-        exchange=None if exchange is None else _exchange(exchange),
-        identity_headers=bool(upstream) if model.identity_headers is None else model.identity_headers,
-        request_headers=dict(model.request_headers),
-    )
-
-
-def _token(model: RouteModel, upstream: str) -> Token:
-    if isinstance(model.token, ExchangedTokenModel):
-        return Token.EXCHANGED
-    return Token(model.token) if model.token else Token.ACCESS_TOKEN if upstream else Token.NONE
-
-
-def _exchange(model: ExchangeModel) -> ExchangeWanted:
-    return ExchangeWanted(
-        audience=tuple(model.audience), resource=tuple(model.resource), scope=tuple(model.scope.split())
-    )

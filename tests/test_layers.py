@@ -23,8 +23,9 @@ ORDER: Final = (
         "claims", "sealing", "session", "target", "policy", "cookies", "headers",
     ),
     (
-        "config_values", "config_authorization_model", "config_provider_model", "config_model", "config_sources",
-        "config_provider", "config", "config_docs", "login_parameters",
+        "config_values", "config_authorization_model", "config_provider_model", "config_route_model", "config_model",
+        "config_sources",
+        "config_provider", "config_route", "config", "config_docs", "login_parameters",
     ),
     (
         "backends", "backends.base", "backends.lease", "backends.file", "backends.memory", "backends.redis_client",

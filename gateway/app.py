@@ -196,7 +196,9 @@ class Gateway:
         return self._judged(request, routes, renewed, renewed=True)
 
     def _challenge(self, request: Request, routes: Sequence[Route]) -> Response:
-        if not request.target.navigation or not routes[0].redirect_to_login:
+        # A login ends at the host of `public_url`, and is of no use to a route of other hosts.
+        elsewhere = bool(routes[0].hosts) and request.target.host != self.settings.rules.public_host
+        if not request.target.navigation or not routes[0].redirect_to_login or elsewhere:
             return self._responses.unauthorized()
         if self.settings.keep_fragment:
             return self._responses.fragment(request.target.raw)

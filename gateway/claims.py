@@ -53,3 +53,12 @@ def withheld_names(claims: Mapping[str, object]) -> set[str]:
     elsewhere = claims.get("_claim_names")
     names = {str(name) for name in elsewhere} if isinstance(elsewhere, Mapping) else set()
     return names | {"groups"} if claims.get("hasgroups") in (True, "true") else names
+
+
+def email_domains(email: str) -> set[str]:
+    """List the domains that an address is of: `example.com` itself, and `.example.com` for all that are below it."""
+    person, _, domain = email.lower().partition("@")
+    if not person or not domain or "@" in domain:  # `a@evil@corp.com` is of no domain (GHSA-c5c4-8r6x-56w3).
+        return set()
+    labels = domain.split(".")
+    return {domain, *(f".{'.'.join(labels[index:])}" for index in range(1, len(labels)))}

@@ -34,8 +34,8 @@ def configuration_table() -> str:
 def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
     for name, field in model.model_fields.items():
         nested, mark = _nested(field.annotation)
-        if nested is None:
-            yield prefix + name, field
+        if nested is None or issubclass(model, nested):  # What may hold itself has been told of already.
+            yield prefix + (field.alias or name), field
         else:
             yield from _fields(nested, f"{prefix}{name}{mark}.")
 

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import ipaddress
+from importlib import import_module
+
 from gateway.claims import claim_word
-from gateway.config_route_model import ExchangedTokenModel, ExchangeModel, RouteModel
+from gateway.condition import Bounds, ClaimTest, Condition
+from gateway.config_route_model import (
+    BoundsModel,
+    ConditionModel,
+    ExchangedTokenModel,
+    ExchangeModel,
+    RequireModel,
+    RouteModel,
+)
+from gateway.config_sources import ConfigurationError
 from gateway.oidc.exchange import ExchangeWanted
-from gateway.policy import Access, Requirement, Route, Token, compile_pattern
+from gateway.policy import Access, Check, Requirement, Route, Token, compile_pattern
 
 
 def route_of(model: RouteModel, default_upstream: str) -> Route:
     """Make a route of its keys; `default_upstream` is where it goes if it names no upstream."""
     upstream = model.upstream if model.upstream is not None else default_upstream
-    claims = {name: frozenset(claim_word(value) for value in values) for name, values in model.require.claims.items()}
     exchange = model.token.exchange if isinstance(model.token, ExchangedTokenModel) else None
     return Route(
         path=model.path,
         pattern=compile_pattern(model.path),
         methods=frozenset(model.methods),
         access=Access(model.access),
-        requirement=Requirement(
-            scope=frozenset(model.require.scope),
-            claims=claims,
-            acr=tuple(model.require.acr),
-            max_age=model.require.max_age,
-        ),
+        hosts=tuple(model.hosts),
+        requirement=_requirement(model.require),
         provider=model.provider or "",
         redirect_to_login=model.login == "redirect",
         allow_encoded_slash=model.allow_encoded_slash,
@@ -35,6 +42,45 @@ def route_of(model: RouteModel, default_upstream: str) -> Route:
         identity_headers=bool(upstream) if model.identity_headers is None else model.identity_headers,
         request_headers=dict(model.request_headers),
     )
+
+
+def _requirement(model: RequireModel) -> Requirement:
+    return Requirement(
+        condition=_condition(model),
+        acr=tuple(model.acr),
+        max_age=model.max_age,
+        check=None if model.check is None else _function(model.check),
+    )
+
+
+def _condition(model: ConditionModel) -> Condition:
+    return Condition(
+        scope=frozenset(model.scope),
+        claims={name: _claim_test(wanted) for name, wanted in model.claims.items()},
+        email_domains=frozenset(model.email_domains),
+        networks=tuple(ipaddress.ip_network(network) for network in model.networks),
+        any_of=tuple(_condition(part) for part in model.any_of),
+        all_of=tuple(_condition(part) for part in model.all_of),
+        none_of=tuple(_condition(part) for part in model.not_),
+    )
+
+
+def _claim_test(wanted: BoundsModel | list[bool | int | str]) -> ClaimTest:
+    if isinstance(wanted, BoundsModel):
+        return Bounds(at_least=wanted.at_least, at_most=wanted.at_most)
+    return frozenset(claim_word(value) for value in wanted)
+
+
+def _function(name: str) -> Check:
+    module, _, attribute = name.partition(":")
+    try:
+        found: Check = getattr(import_module(module), attribute)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigurationError([f"routes: the check {name} cannot be imported: {reason}"]) from error
+    if not callable(found):
+        raise ConfigurationError([f"routes: the check {name} is no function"])
+    return found
 
 
 def _token(model: RouteModel, upstream: str) -> Token:

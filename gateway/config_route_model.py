@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from gateway.config_authorization_model import Model
 from gateway.config_values import (
+    CheckName,
     Duration,
+    EmailDomain,
     FieldText,
     HeaderName,
+    HostPattern,
     Listed,
     Mapped,
     Method,
+    Network,
     OneOrMore,
     OwnPath,
     Pattern,
@@ -22,18 +26,63 @@ from gateway.config_values import (
 )
 
 
-class RequireModel(Model):
+class BoundsModel(Model):
+    """Between what the number in a claim must lie."""
+
+    at_least: int | None = None
+    """The smallest that will do."""
+    at_most: int | None = None
+    """The largest that will do."""
+
+    @model_validator(mode="after")
+    def _is_bound(self) -> BoundsModel:
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("at_least or at_most must be there")
+        return self
+
+
+ClaimModel = Annotated[
+    Annotated[OneOrMore[bool | int | str], Field(min_length=1), Tag("values")] | Annotated[BoundsModel, Tag("bounds")],
+    Discriminator(lambda value: "bounds" if isinstance(value, dict | BoundsModel) else "values"),
+]
+
+
+class ConditionModel(Model):
+    """What must be true of a session."""
+
+    scope: Listed[str] = []
+    """Scopes that must all have been granted."""
+    claims: Mapped[ClaimModel] = {}
+    """Claims by name, each with the values of which one must be present, or with `at_least` and `at_most`."""
+    email_domains: Listed[EmailDomain] = []
+    """Domains of which the user's address must be; `.example.com` means all below that one."""
+    networks: Listed[Network] = []
+    """Networks in which the client must be, as far as `trusted_proxies` name it."""
+    any_of: Listed[ConditionModel] = []
+    """Conditions, each with keys from `scope` to `not`, of which one must hold."""
+    all_of: Listed[ConditionModel] = []
+    """Conditions, each with keys from `scope` to `not`, which must all hold."""
+    not_: Listed[ConditionModel] = Field(default=[], alias="not")
+    """Conditions, each with keys from `scope` to `not`, of which none may hold."""
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> ConditionModel:
+        # An alternative that asks nothing would let everybody in, and is a slip of the pen.
+        for part in (*self.any_of, *self.all_of, *self.not_):
+            if not part.model_fields_set:
+                raise ValueError("any_of, all_of and not must hold conditions that ask something")
+        return self
+
+
+class RequireModel(ConditionModel):
     """What a session must show."""
 
     acr: Listed[str] = []
     """Authentication context classes of which the login must have one; a weaker one is asked to sign in again."""
     max_age: Annotated[Duration, Field(ge=60)] | None = None
     """How old the login at the provider may be; an older one is asked to sign in again."""
-
-    scope: Listed[str] = []
-    """Scopes that must all have been granted."""
-    claims: Mapped[OneOrMore[bool | int | str]] = {}
-    """Claims by name, each with the values of which one must be present."""
+    check: CheckName | None = None
+    """A Python function, `module:name`, that is given session and target; only its answer `True` lets pass."""
 
 
 class ExchangeModel(Model):
@@ -61,6 +110,8 @@ class RouteModel(Model):
     """The path: exact, `*` for one segment, `/**` at the end for all below."""
     methods: Listed[Method] = []
     """The methods that the rule is about; none means all, and HEAD goes with GET."""
+    hosts: Listed[HostPattern] = []
+    """The hosts that the rule is about, `*.example.com` for all below one; none means all."""
     access: Literal["public", "optional", "required", "deny"] = "required"
     """Who may pass: anyone, anyone but named when signed in, the signed in, nobody."""
     upstream: UpstreamURL | None = None

@@ -22,6 +22,8 @@ _DURATION = re.compile(r"(\d{1,9})\s*(s|m|h|d)?")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*|\[[0-9a-f:.]+\]")
+_CHECK_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _NOT_INJECTED = frozenset({"host", "connection", "content-length", "transfer-encoding", "cookie", "upgrade", "te"})
 
 T = TypeVar("T")
@@ -148,6 +150,24 @@ def _network(value: str) -> str:
     return value
 
 
+def _host_pattern(value: str) -> str:
+    if not _HOST_NAME.fullmatch(value.removeprefix("*.")):
+        raise ValueError("must be a host in lower case and without a port, or all below one: *.example.com")
+    return value
+
+
+def _email_domain(value: str) -> str:
+    if not _HOST_NAME.fullmatch(value.removeprefix(".")):
+        raise ValueError("must be a domain in lower case, or with a dot before it all below one: .example.com")
+    return value
+
+
+def _check_name(value: str) -> str:
+    if not _CHECK_NAME.fullmatch(value):
+        raise ValueError("must name a function: package.module:function")
+    return value
+
+
 def _ring_secret(value: SecretStr) -> SecretStr:
     if len(value.get_secret_value()) < MIN_SECRET_LENGTH:
         raise ValueError(f"must have at least {MIN_SECRET_LENGTH} characters; `gateway keys new` makes one")
@@ -209,6 +229,9 @@ HeaderName = Annotated[str, AfterValidator(_header_name)]
 FieldText = Annotated[str, AfterValidator(_field_text)]
 CookieName = Annotated[str, AfterValidator(_cookie_name)]
 Network = Annotated[str, AfterValidator(_network)]
+HostPattern = Annotated[str, AfterValidator(_host_pattern)]
+EmailDomain = Annotated[str, AfterValidator(_email_domain)]
+CheckName = Annotated[str, AfterValidator(_check_name)]
 RingSecret = Annotated[SecretStr, AfterValidator(_ring_secret)]
 ProviderName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 ReadableFile = Annotated[str, AfterValidator(_readable_file)]

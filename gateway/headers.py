@@ -99,14 +99,20 @@ def inner_headers(
 
 def forwarded_headers(target: RequestTarget, route: Route, rules: HeaderRules) -> Headers:
     """Say where the request came from (RFC 7239 and its predecessors)."""
+    host = seen_host(target, route, rules)
     node = f'"[{target.client}]"' if ":" in target.client else target.client or "unknown"
     headers = [
         ("x-forwarded-for", target.forwarded_for),
         ("x-forwarded-proto", rules.public_scheme),
-        ("x-forwarded-host", rules.public_host),
-        ("forwarded", f'for={node};host="{rules.public_host}";proto={rules.public_scheme}'),
+        ("x-forwarded-host", host),
+        ("forwarded", f'for={node};host="{host}";proto={rules.public_scheme}'),
     ]
     return [*headers, ("x-forwarded-prefix", route.strip_prefix)] if route.strip_prefix else headers
+
+
+def seen_host(target: RequestTarget, route: Route, rules: HeaderRules) -> str:
+    """Name the host that a request was for: that of `public_url`, or the one by which its route was chosen."""
+    return target.host if route.hosts else rules.public_host
 
 
 def route_headers(route: Route, session: Session | None, authorization: Headers) -> Headers:

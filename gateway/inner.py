@@ -13,7 +13,7 @@ from wsgiref.types import StartResponse, WSGIApplication
 from werkzeug import Response
 
 from gateway.cookies import CookiePolicy
-from gateway.headers import HeaderRules, Headers, inner_headers, response_headers
+from gateway.headers import HeaderRules, Headers, inner_headers, response_headers, seen_host
 from gateway.held_answer import HeldAnswer, close_body
 from gateway.policy import Route
 from gateway.session import Session
@@ -83,7 +83,7 @@ def upstream_url(route: Route, target: RequestTarget, rules: HeaderRules) -> str
     parts = urlsplit(route.upstream)
     scheme = rules.public_scheme if route.preserve_host else parts.scheme
     path = target.path.removeprefix(route.strip_prefix) or "/"
-    return f"{scheme}://{_host(rules, route)}{parts.path.rstrip('/')}{path}"
+    return f"{scheme}://{_host(rules, route, target)}{parts.path.rstrip('/')}{path}"
 
 
 def inner_environ(
@@ -105,7 +105,7 @@ def inner_environ(
         "RAW_URI": raw,
         "REQUEST_URI": raw,
         "QUERY_STRING": target.query,
-        "HTTP_HOST": _host(rules, route),
+        "HTTP_HOST": _host(rules, route, target),
         "REMOTE_ADDR": target.client or environ.get("REMOTE_ADDR", ""),
         "wsgi.url_scheme": rules.public_scheme,
         SESSION_KEY: None if session is None else replace(session, claims=deepcopy(session.claims)),
@@ -130,5 +130,7 @@ def _http_keys(headers: Headers) -> dict[str, str]:
     return keys
 
 
-def _host(rules: HeaderRules, route: Route) -> str:
-    return rules.public_host if route.preserve_host or not route.upstream else urlsplit(route.upstream).netloc
+def _host(rules: HeaderRules, route: Route, target: RequestTarget) -> str:
+    if route.upstream and not route.preserve_host:
+        return urlsplit(route.upstream).netloc
+    return seen_host(target, route, rules)

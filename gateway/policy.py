@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gateway.claims import claim_values, is_withheld, vouched
+from gateway.condition import Condition
 from gateway.errors import (
     ACCESS_DENIED,
     CROSS_SITE_REFUSED,
@@ -26,6 +26,7 @@ from gateway.target import RequestTarget, canonical_encoding
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
+_PORT = re.compile(r":[0-9]*$")
 _SLASHES = re.compile(r"(?:/|%2F)+")
 
 
@@ -58,32 +59,21 @@ class Verdict(enum.Enum):
     DENY = "deny"
 
 
+Check = Callable[[Session, RequestTarget], object]
+"""A rule written in Python: only the answer `True` lets a request pass."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirement:
-    """What a session must show: every scope, for every claim one of the values that are named, and a fit login.
+    """What a session must show, and a fit login, and whatever else a Python function asks.
 
     `acr` are authentication classes of which the login must have one, `max_age` how old it may be in seconds.
     """
 
-    scope: frozenset[str] = frozenset()
-    claims: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    condition: Condition = field(default_factory=Condition)
     acr: tuple[str, ...] = ()
     max_age: int | None = None
-
-    def missing(self, session: Session) -> str | None:
-        """Name the first thing that the session does not show, or None."""
-        lacking = self.scope - set(session.scope.split())
-        if lacking:
-            return f"scope {' '.join(sorted(lacking))}"
-        claims = vouched(session.claims)
-        for name, wanted in self.claims.items():
-            if not wanted & claim_values(claims, name):
-                return f"claim {name}"
-        return None
-
-    def withheld(self, session: Session) -> str | None:
-        """Name a claim that the provider keeps elsewhere, so that nothing can be said about it, or None."""
-        return next((name for name in self.claims if is_withheld(session.claims, name)), None)
+    check: Check | None = None
 
     @property
     def demand(self) -> StepUp:
@@ -102,8 +92,9 @@ class Route:
     path: str
     pattern: re.Pattern[str]
     methods: frozenset[str] = frozenset()
+    hosts: tuple[str, ...] = ()
     access: Access = Access.REQUIRED
-    requirement: Requirement = Requirement()
+    requirement: Requirement = field(default_factory=Requirement)
     redirect_to_login: bool = True
     allow_encoded_slash: bool = False
     upstream: str = ""
@@ -115,18 +106,20 @@ class Route:
     identity_headers: bool = False
     request_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    def fits(self, method: str, path: str) -> bool:
-        """Tell whether the rule is about that method and path; HEAD goes wherever GET does."""
-        return self._is_for(method) and self.pattern.fullmatch(path) is not None
+    def fits(self, method: str, path: str, host: str = "") -> bool:
+        """Tell whether the rule is about that method, path and host; HEAD goes wherever GET does."""
+        return self._is_for(method, host) and self.pattern.fullmatch(path) is not None
 
-    def fits_leniently(self, method: str, path: str) -> bool:
+    def fits_leniently(self, method: str, path: str, host: str = "") -> bool:
         """Tell the same as a server would that takes no notice of case and of a slash at the end."""
         bare = path.rstrip("/")
         lenient = re.compile(self.pattern.pattern, re.DOTALL | re.IGNORECASE)
-        return self._is_for(method) and any(lenient.fullmatch(form) for form in (bare or "/", f"{bare}/"))
+        return self._is_for(method, host) and any(lenient.fullmatch(form) for form in (bare or "/", f"{bare}/"))
 
-    def _is_for(self, method: str) -> bool:
-        return not self.methods or method in self.methods or (method == "HEAD" and "GET" in self.methods)
+    def _is_for(self, method: str, host: str) -> bool:
+        if self.methods and method not in self.methods and not (method == "HEAD" and "GET" in self.methods):
+            return False
+        return not self.hosts or any(_is_host(pattern, host) for pattern in self.hosts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,15 +145,20 @@ def compile_pattern(path: str) -> re.Pattern[str]:
     return re.compile("[^/]+".join(pieces) + ("(?:/.*)?" if deep else ""), re.DOTALL)
 
 
+def _is_host(pattern: str, host: str) -> bool:
+    name = _PORT.sub("", host).removesuffix(".")
+    return name.endswith(pattern[1:]) if pattern.startswith("*.") else name == pattern
+
+
 def match(routes: Sequence[Route], default: Route, target: RequestTarget) -> Route:
     """Find the first route that fits.
 
     Raises `target_ambiguous` when an upstream that decodes more of the path, or cuts `;parameters` from it, would be
     asked for something that another route is about, and for an encoded slash where the route does not allow one.
     """
-    route = _first(routes, default, target.method, target.path)
+    route = _first(routes, default, target, target.path)
     readings = target.other_readings
-    if any(_first(routes, default, target.method, reading) is not route for reading in readings):
+    if any(_first(routes, default, target, reading) is not route for reading in readings):
         raise GatewayError(TARGET_AMBIGUOUS, "another reading of the path leads to another route")
     if target.encoded_slash:
         _check_encoded_slash(routes, default, target, route)
@@ -173,7 +171,7 @@ def match_all(routes: Sequence[Route], default: Route, target: RequestTarget) ->
     `/ADMIN/`, say, is `/admin` to some; a request must satisfy the rules of both. Raises as `match` does.
     """
     route = match(routes, default, target)
-    found = (_first_leniently(routes, default, target.method, reading) for reading in target.lenient_readings)
+    found = (_first_leniently(routes, default, target, reading) for reading in target.lenient_readings)
     return (route, *(other for other in found if other is not route))
 
 
@@ -201,6 +199,8 @@ def decide(route: Route, session: Session | None, target: RequestTarget, *, publ
     """Decide on a request; the session, if there is one, is alive; `now` is in seconds since the epoch."""
     if route.access is Access.DENY:
         return Decision(verdict=Verdict.DENY, problem=NOT_FOUND, detail=f"route {route.path}")
+    if not route.requirement.condition.admits(target.client):  # Before the login, which would be of no use from there.
+        return Decision(verdict=Verdict.FORBID, problem=ACCESS_DENIED, detail=f"from {target.client or 'nowhere'}")
     if route.access is Access.PUBLIC:
         return _ALLOW
     if session is None:
@@ -211,20 +211,23 @@ def decide(route: Route, session: Session | None, target: RequestTarget, *, publ
     unsafe = target.method not in SAFE_METHODS or target.upgrade
     if unsafe and not is_same_origin(target, public_origin):
         return Decision(verdict=Verdict.FORBID, problem=CROSS_SITE_REFUSED, detail=f"origin {target.origin[:80]!r}")
-    return _decide_on(route.requirement, session, now)
+    return _decide_on(route.requirement, session, target, now)
 
 
-def _decide_on(requirement: Requirement, session: Session, now: int) -> Decision:
-    withheld = requirement.withheld(session)
+def _decide_on(requirement: Requirement, session: Session, target: RequestTarget, now: int) -> Decision:
+    withheld = requirement.condition.withheld(session)
     if withheld is not None:
         detail = f"claim {withheld} is kept elsewhere: too many values for a token"
         return Decision(verdict=Verdict.FORBID, problem=GROUPS_OVERAGE, detail=detail)
-    lacking = requirement.missing(session)
+    lacking = requirement.condition.missing(session, target.client)
     if lacking is not None:
         return Decision(verdict=Verdict.FORBID, problem=ACCESS_DENIED, detail=f"lacks {lacking}")
     demand = requirement.step_up(session, now)
     if demand is not None:
         return Decision(verdict=Verdict.STEP_UP, problem=STEP_UP_REQUIRED, step_up=demand)
+    # The last to be asked, so that it sees no session that the rest has refused.
+    if requirement.check is not None and requirement.check(session, target) is not True:
+        return Decision(verdict=Verdict.FORBID, problem=ACCESS_DENIED, detail="the check of the route says no")
     return _ALLOW
 
 
@@ -240,13 +243,13 @@ def _check_encoded_slash(routes: Sequence[Route], default: Route, target: Reques
         raise GatewayError(TARGET_AMBIGUOUS, "the path has an encoded slash")
     # To allow them says that the upstream keeps them apart; still, they must not lead past a route that was written.
     for reading in (target.path, *target.other_readings):
-        if _first(routes, default, target.method, _SLASHES.sub("/", reading)) not in (route, default):
+        if _first(routes, default, target, _SLASHES.sub("/", reading)) not in (route, default):
             raise GatewayError(TARGET_AMBIGUOUS, "encoded slashes lead to another route")
 
 
-def _first(routes: Sequence[Route], default: Route, method: str, path: str) -> Route:
-    return next((route for route in routes if route.fits(method, path)), default)
+def _first(routes: Sequence[Route], default: Route, target: RequestTarget, path: str) -> Route:
+    return next((route for route in routes if route.fits(target.method, path, target.host)), default)
 
 
-def _first_leniently(routes: Sequence[Route], default: Route, method: str, path: str) -> Route:
-    return next((route for route in routes if route.fits_leniently(method, path)), default)
+def _first_leniently(routes: Sequence[Route], default: Route, target: RequestTarget, path: str) -> Route:
+    return next((route for route in routes if route.fits_leniently(target.method, path, target.host)), default)

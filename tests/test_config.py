@@ -99,6 +99,11 @@ GOOD: Final = [
     ("routes", [{"path": "/caf%C3%A9"}]),
     ("routes", [{"path": "/", "request_headers": {"X-Key": "{sub}", "Authorization": "Basic abc"}}]),
     ("routes", [{"path": "/", "methods": "GET,PROPFIND"}]),
+    ("routes", [{"path": "/", "hosts": "api.example,*.apps.example,[::1]"}]),
+    ("routes", [{"path": "/", "require": {"claims": {"level": {"at_least": 2}, "groups": ["a"], "x": 1}}}]),
+    ("routes", [{"path": "/", "require": {"email_domains": ["a.example", ".b.example"], "networks": "10.0.0.0/8"}}]),
+    ("routes", [{"path": "/", "require": {"any_of": [{"scope": "a"}, {"not": [{"claims": {"g": "x"}}]}]}}]),
+    ("routes", [{"path": "/", "require": {"check": "gateway.policy:is_same_origin"}}]),
     ("prefix", "/auth/v2"),
     ("callback_path", "/callback"),
     ("trusted_proxies", ["10.0.0.0/8", "::1", "192.0.2.1", "fd00::/8"]),
@@ -229,6 +234,27 @@ BAD: Final = [
     ("routes", [{"path": "/", "request_headers": {"X": "é"}}], "routes.0.request_headers"),
     ("routes", [{"path": "/", "require": {"claims": {"groups": [1.5]}}}], "routes.0.require.claims.groups"),
     ("routes", [{"path": "/", "requires": {}}], "routes.0.requires"),
+    ("routes", [{"path": "/", "require": {"claims": {"level": {}}}}], "routes.0.require.claims.level"),
+    ("routes", [{"path": "/", "require": {"claims": {"level": {"min": 2}}}}], "routes.0.require.claims.level"),
+    ("routes", [{"path": "/", "require": {"claims": {"level": {"at_least": "x"}}}}], "routes.0.require.claims.level"),
+    ("routes", [{"path": "/", "require": {"claims": {"groups": []}}}], "routes.0.require.claims.groups"),
+    ("routes", [{"path": "/", "require": {"any_of": [{"scope": "a"}, {}]}}], "routes.0.require"),
+    ("routes", [{"path": "/", "require": {"any_of": [{"acr": "gold"}]}}], "routes.0.require.any_of.0.acr"),
+    ("routes", [{"path": "/", "require": {"not": {"scope": "a"}}}], "routes.0.require.not"),
+    ("routes", [{"path": "/", "require": {"none_of": [{"scope": "a"}]}}], "routes.0.require.none_of"),
+    ("routes", [{"path": "/", "require": {"email_domains": ["@a.example"]}}], "routes.0.require.email_domains"),
+    ("routes", [{"path": "/", "require": {"email_domains": ["A.example"]}}], "routes.0.require.email_domains"),
+    ("routes", [{"path": "/", "require": {"networks": ["10.0.0.1/8"]}}], "routes.0.require.networks"),
+    ("routes", [{"path": "/", "require": {"check": "gateway.policy"}}], "routes.0.require.check"),
+    ("routes", [{"path": "/", "require": {"check": "os;x:y"}}], "routes.0.require.check"),
+    ("routes", [{"path": "/", "require": {"check": "gateway.nothing:x"}}], "routes"),
+    ("routes", [{"path": "/", "require": {"check": "gateway.policy:nothing"}}], "routes"),
+    ("routes", [{"path": "/", "require": {"check": "gateway.policy:SAFE_METHODS"}}], "routes"),
+    ("routes", [{"path": "/", "hosts": ["api.example:443"]}], "routes.0.hosts"),
+    ("routes", [{"path": "/", "hosts": ["Api.example"]}], "routes.0.hosts"),
+    ("routes", [{"path": "/", "hosts": ["api.*.example"]}], "routes.0.hosts"),
+    ("routes", [{"path": "/", "hosts": ["*"]}], "routes.0.hosts"),
+    ("routes", [{"path": "/", "hosts": ["api.example."]}], "routes.0.hosts"),
     ("routes", "/api", "routes.0"),
     ("prefix", "oauth2", "prefix"),
     ("prefix", "/", "prefix"),
@@ -403,8 +429,8 @@ def test_what_a_route_sends_follows_from_where_it_goes(
 def test_required_claims_are_words() -> None:
     claims = {"email_verified": True, "level": [1, 2], "groups": "staff"}
     (made,) = settings("routes", [{"path": "/", "require": {"scope": ["a", "b"], "claims": claims}}]).routes
-    assert made.requirement.scope == {"a", "b"}
-    assert made.requirement.claims == {
+    assert made.requirement.condition.scope == {"a", "b"}
+    assert made.requirement.condition.claims == {
         "email_verified": frozenset({"true"}),
         "level": frozenset({"1", "2"}),
         "groups": frozenset({"staff"}),

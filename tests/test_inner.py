@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import pytest
 from samples import SESSION as SAMPLE
@@ -201,3 +201,22 @@ def test_the_address_by_which_an_upstream_knows_a_request(members: dict[str, Any
     route = replace(UPSTREAM, **members)
     rules = header_rules(COOKIES, "https://app.example", [route])
     assert upstream_url(route, read_target(request(raw), ()), rules) == url
+
+
+@pytest.mark.parametrize(
+    ("hosts", "preserve_host", "host", "upstream_sees", "forwarded"),
+    [
+        pytest.param((), True, "other.example", "app.example", "app.example", id="of no host: that of public_url"),
+        pytest.param(("*.example",), True, "other.example:1", "other.example:1", "other.example:1", id="of a host"),
+        pytest.param(("*.example",), False, "other.example", "up.example:3000", "other.example", id="not preserved"),
+    ],
+)
+def test_which_host_the_upstream_sees(
+    hosts: tuple[str, ...], preserve_host: bool, host: str, upstream_sees: str, forwarded: str
+) -> None:
+    route = replace(UPSTREAM, hosts=hosts, preserve_host=preserve_host)
+    environ = request(members={"HTTP_HOST": host})
+    made = inner(environ, route)
+    assert (made["HTTP_HOST"], made["HTTP_X_FORWARDED_HOST"]) == (upstream_sees, forwarded)
+    rules = header_rules(COOKIES, "https://app.example", [route])
+    assert urlsplit(upstream_url(route, read_target(environ, ()), rules)).netloc == upstream_sees

@@ -20,7 +20,7 @@ ORDER: Final = (
         "oidc.userinfo", "oidc.introspection", "oidc.exchange", "oidc.client_metadata", "oidc.registration",
         "oidc.logout", "oidc.logout_token",
         "background", "single_flight", "local_cache", "revocation",
-        "claims", "sealing", "session", "target", "policy", "cookies", "headers",
+        "claims", "sealing", "session", "target", "condition", "policy", "cookies", "headers",
     ),
     (
         "config_values", "config_authorization_model", "config_provider_model", "config_route_model", "config_model",

@@ -8,6 +8,7 @@ from urllib.parse import unquote_to_bytes
 import pytest
 from samples import SESSION
 
+from gateway.condition import Condition
 from gateway.errors import GatewayError
 from gateway.oidc.challenge import StepUp
 from gateway.policy import (
@@ -20,6 +21,7 @@ from gateway.policy import (
     decide_all,
     fitting_session,
     match,
+    match_all,
 )
 from gateway.session import Session
 from gateway.target import RequestTarget, read_target
@@ -41,6 +43,10 @@ def target(path: str, method: str = "GET", headers: Mapping[str, str] | None = N
 
 def route(path: str, access: Access = Access.REQUIRED, methods: tuple[str, ...] = ()) -> Route:
     return Route(path=path, pattern=compile_pattern(path), access=access, methods=frozenset(methods))
+
+
+def wants(claims: Mapping[str, frozenset[str]], acr: tuple[str, ...] = ()) -> Requirement:
+    return Requirement(condition=Condition(claims=claims), acr=acr)
 
 
 def slashed(path: str) -> Route:
@@ -249,7 +255,7 @@ def test_without_a_session_an_unsafe_method_is_asked_to_log_in() -> None:
 
 
 def demanding(claims: Mapping[str, frozenset[str]], scope: frozenset[str]) -> Route:
-    requirement = Requirement(claims=claims, scope=scope)
+    requirement = Requirement(condition=Condition(claims=claims, scope=scope))
     return Route(path="/a", pattern=compile_pattern("/a"), requirement=requirement)
 
 
@@ -316,7 +322,10 @@ def test_the_log_is_told_what_is_lacking_and_the_public_is_not() -> None:
 
 def test_an_optional_route_holds_a_session_to_its_requirement() -> None:
     wanted = Route(
-        path="/a", pattern=compile_pattern("/a"), access=Access.OPTIONAL, requirement=Requirement(claims=STAFF)
+        path="/a",
+        pattern=compile_pattern("/a"),
+        access=Access.OPTIONAL,
+        requirement=wants(STAFF),
     )
     assert decide(wanted, None, target("/a"), public_origin=ORIGIN, now=NOW).verdict is Verdict.ALLOW
     assert (
@@ -368,38 +377,38 @@ def test_a_login_that_is_too_weak_is_asked_for_a_stronger_one(
     ("requirement", "claims", "verdict", "code"),
     [
         pytest.param(
-            Requirement(claims=STAFF, acr=("gold",)), {}, Verdict.FORBID, "access_denied",
+            wants(STAFF, acr=("gold",)), {}, Verdict.FORBID, "access_denied",
             id="nobody signs in again for what a stronger login would not open",
         ),
         pytest.param(
-            Requirement(claims=STAFF, acr=("gold",)), {"groups": "staff"}, Verdict.STEP_UP, "step_up_required",
+            wants(STAFF, acr=("gold",)), {"groups": "staff"}, Verdict.STEP_UP, "step_up_required",
             id="the rest is there",
         ),
         pytest.param(
-            Requirement(claims=STAFF), {"_claim_names": {"groups": "src1"}}, Verdict.FORBID, "groups_overage",
+            wants(STAFF), {"_claim_names": {"groups": "src1"}}, Verdict.FORBID, "groups_overage",
             id="the groups are elsewhere",
         ),
         pytest.param(
-            Requirement(claims=STAFF), {"hasgroups": True}, Verdict.FORBID, "groups_overage", id="too many groups"
+            wants(STAFF), {"hasgroups": True}, Verdict.FORBID, "groups_overage", id="too many groups"
         ),
         pytest.param(
-            Requirement(claims=STAFF), {"_claim_names": {"groups": "src1"}, "groups": ["staff"]}, Verdict.ALLOW, None,
+            wants(STAFF), {"_claim_names": {"groups": "src1"}, "groups": ["staff"]}, Verdict.ALLOW, None,
             id="the groups are there all the same",
         ),
         pytest.param(
-            Requirement(claims=STAFF), {"_claim_names": {"groups": "src1"}, "groups": ["x"]}, Verdict.FORBID,
+            wants(STAFF), {"_claim_names": {"groups": "src1"}, "groups": ["x"]}, Verdict.FORBID,
             "access_denied", id="they are there, and do not suffice",
         ),
         pytest.param(
-            Requirement(claims=VERIFIED), {"_claim_names": {"groups": "src1"}, "email_verified": True}, Verdict.ALLOW,
+            wants(VERIFIED), {"_claim_names": {"groups": "src1"}, "email_verified": True}, Verdict.ALLOW,
             None, id="what is elsewhere is not asked for",
         ),
         pytest.param(
-            Requirement(claims={"realm_access.roles": frozenset({"admin"})}), {"realm_access": {"roles": ["admin"]}},
+            wants({"realm_access.roles": frozenset({"admin"})}), {"realm_access": {"roles": ["admin"]}},
             Verdict.ALLOW, None, id="a path into an object",
         ),
         pytest.param(
-            Requirement(claims={"realm_access.roles": frozenset({"admin"})}), {"realm_access": {"roles": ["user"]}},
+            wants({"realm_access.roles": frozenset({"admin"})}), {"realm_access": {"roles": ["user"]}},
             Verdict.FORBID, "access_denied", id="another value there",
         ),
     ],
@@ -444,3 +453,30 @@ def test_a_session_counts_where_its_provider_does(providers: tuple[str, ...], fi
     rules = [replace(route("/a"), provider=name) for name in providers]
     assert fitting_session(rules, signed_in) == (signed_in if fits else None)
     assert fitting_session(rules, None) is None
+
+
+@pytest.mark.parametrize(
+    ("hosts", "host", "fits"),
+    [
+        pytest.param((), "anything.example", True, id="no hosts means all"),
+        pytest.param(("a.example",), "a.example", True, id="exact"),
+        pytest.param(("a.example",), "A.Example", True, id="case"),
+        pytest.param(("a.example",), "a.example:8443", True, id="port"),
+        pytest.param(("a.example",), "a.example.", True, id="dot at the end"),
+        pytest.param(("a.example",), "a.example.:8443", True, id="dot at the end and port"),
+        pytest.param(("a.example",), "x.a.example", False, id="exact, nothing below"),
+        pytest.param(("a.example",), "a.example.evil", False, id="a longer name after"),
+        pytest.param(("a.example",), "evila.example", False, id="a longer name before"),
+        pytest.param(("*.a.example",), "x.a.example", True, id="below"),
+        pytest.param(("*.a.example",), "x.y.a.example:1", True, id="far below"),
+        pytest.param(("*.a.example",), "a.example", False, id="below, not the name itself"),
+        pytest.param(("*.a.example",), "evila.example", False, id="below, not a longer name"),
+        pytest.param(("b.example", "a.example"), "a.example", True, id="one of two"),
+        pytest.param(("[::1]",), "[::1]:80", True, id="IPv6"),
+    ],
+)
+def test_hosts(hosts: tuple[str, ...], host: str, fits: bool) -> None:
+    ruled = replace(route("/a", Access.DENY), hosts=hosts)
+    asked = target("/a", headers={"HTTP_HOST": host})
+    assert match([ruled], DEFAULT, asked) is (ruled if fits else DEFAULT)
+    assert (ruled in match_all([ruled], DEFAULT, target("/A", headers={"HTTP_HOST": host}))) is fits

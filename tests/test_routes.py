@@ -226,3 +226,54 @@ def test_the_token_that_the_route_names_replaces_what_the_client_sent(mode: Any,
             assert site.provider.subject_of(sent.removeprefix("Bearer ")) == "alice"
         if kind == "id":
             assert sent.count(".") == 2
+
+
+COMBINED: list[dict[str, Any]] = [
+    {"path": "/any", "require": {"any_of": [{"claims": {"groups": "guests"}}, {"email_domains": ["op.example"]}]}},
+    {"path": "/all", "require": {"all_of": [{"claims": {"groups": "staff"}}, {"email_domains": ["other.example"]}]}},
+    {"path": "/not", "require": {"not": [{"claims": {"groups": "guests"}}]}},
+    {"path": "/office", "require": {"networks": ["192.0.2.0/24"]}},
+    {"path": "/open", "access": "public", "require": {"networks": ["192.0.2.0/24"]}},
+    {"path": "/mine/*", "require": {"check": "rules:may_pass"}},
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "alice", "bob", "code"),
+    [
+        pytest.param("/any", 200, 200, "", id="one of two"),
+        pytest.param("/all", 403, 403, "access_denied", id="all of two"),
+        pytest.param("/not", 200, 403, "access_denied", id="none of one"),
+        pytest.param("/office", 403, 403, "access_denied", id="networks"),
+        pytest.param("/open", 403, 403, "access_denied", id="networks of a public route"),
+        pytest.param("/mine/alice", 200, 403, "access_denied", id="a check in Python"),
+        pytest.param("/mine/none", 403, 403, "access_denied", id="a check that forgets its answer"),
+        pytest.param("/mine/one", 403, 403, "access_denied", id="a check that answers 1"),
+        pytest.param("/mine/text", 403, 403, "access_denied", id="a check that answers a text"),
+        pytest.param("/mine/boom", 500, 500, "internal_error", id="a check that fails"),
+    ],
+)
+def test_requirements_combine(path: str, alice: int, bob: int, code: str) -> None:
+    with run_site({"routes": COMBINED}) as site:
+        for user, status in (("alice", alice), ("bob", bob)):
+            site.provider.sign_in_as = user
+            site.restarted().sign_in()
+            site.received.clear()
+            page = site.browser.navigate(ORIGIN + path, follow=False)
+            assert (page.status, len(site.received)) == (status, int(status == 200)), user
+            assert status == 200 or error_code(page) == code
+
+
+def test_who_comes_from_elsewhere_is_not_sent_to_a_login_that_would_not_help() -> None:
+    with run_site({"routes": COMBINED}) as site:
+        page = site.browser.navigate(f"{ORIGIN}/office", follow=False)
+        assert (page.status, error_code(page)) == (403, "access_denied")
+
+
+def test_who_comes_from_the_network_is_let_in() -> None:
+    over = {"routes": COMBINED, "trusted_proxies": ["127.0.0.1"]}
+    with run_site(over) as site:
+        headers = {"X-Forwarded-For": "192.0.2.7"}
+        assert site.browser.fetch(f"{ORIGIN}/open", headers=headers).status == 200
+        spoofed = {"X-Forwarded-For": "192.0.2.7, 203.0.113.9"}
+        assert site.browser.fetch(f"{ORIGIN}/open", headers=spoofed).status == 403

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, unquote_to_bytes
 from werkzeug import Response
 
 from gateway.authenticator import Authenticator
-from gateway.claims import claim_values, is_withheld, vouched
+from gateway.claims import claim_values, email_domains, is_withheld, vouched
 from gateway.config import Settings
 from gateway.cookies import session_handles
 from gateway.endpoints.request import Request
@@ -131,16 +131,7 @@ def _shown(session: Session, name: str) -> set[str]:
     emails = claim_values(vouched(session.claims), "email")
     if name == "allowed_emails":
         return emails
-    return {domain for email in emails for domain in _domains(email)}
-
-
-def _domains(email: str) -> set[str]:
-    person, _, domain = email.lower().partition("@")
-    if not person or not domain or "@" in domain:  # `a@evil@corp.com` is of no domain (GHSA-c5c4-8r6x-56w3).
-        return set()
-    labels = domain.split(".")
-    # `.example.com` allows the domains below it, `example.com` only itself.
-    return {domain, *(f".{'.'.join(labels[index:])}" for index in range(1, len(labels)))}
+    return {domain for email in emails for domain in email_domains(email)}
 
 
 def _sent(environ: Environ, header: str) -> str:

@@ -1,0 +1,104 @@
+"""What can be asked of who is signed in: scopes, claims, e-mail domains and addresses, and any combination of them."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from gateway.claims import claim_at, claim_values, email_domains, is_withheld, vouched
+from gateway.session import Session
+from gateway.target import Network
+
+_NUMBER = re.compile(r"-?[0-9]{1,15}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """Between what a number must lie, both ends included; None is no bound."""
+
+    at_least: int | None = None
+    at_most: int | None = None
+
+    def hold(self, value: object) -> bool:
+        """Tell whether a number, also one that is written as a text, or one of a list lies between."""
+        if isinstance(value, list):
+            return any(self.hold(item) for item in value if not isinstance(item, list))
+        number = int(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            return False
+        # Written so that a value which is no number to compare with (NaN) lies nowhere.
+        above = self.at_least is None or number >= self.at_least
+        return above and (self.at_most is None or number <= self.at_most)
+
+
+ClaimTest = frozenset[str] | Bounds
+"""The values of which a claim must have one, or the bounds of a number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """What a session must show: every scope, a value of every claim, and all else that is named.
+
+    `email_domains` are those of which the address must be, `.example.com` all below one; `networks` are where the
+    client must be. Of `any_of` one must hold, all of `all_of`, and nothing of `none_of`.
+    """
+
+    scope: frozenset[str] = frozenset()
+    claims: Mapping[str, ClaimTest] = field(default_factory=dict)
+    email_domains: frozenset[str] = frozenset()
+    networks: tuple[Network, ...] = ()
+    any_of: tuple[Condition, ...] = ()
+    all_of: tuple[Condition, ...] = ()
+    none_of: tuple[Condition, ...] = ()
+
+    def missing(self, session: Session, client: str) -> str | None:
+        """Name the first thing that is not shown, or None; `client` is the address of the user agent."""
+        return next(self._lacking(session, client, vouched(session.claims)), None)
+
+    def withheld(self, session: Session) -> str | None:
+        """Name a claim that the provider keeps elsewhere, so that nothing can be said about it, or None."""
+        return next((name for name in self.claim_names() if is_withheld(session.claims, name)), None)
+
+    def admits(self, client: str) -> bool:
+        """Tell whether a client may come from that address, whoever it is; one that is not known comes from nowhere."""
+        return not self.networks or (bool(client) and any(ipaddress.ip_address(client) in one for one in self.networks))
+
+    def claim_names(self) -> Iterator[str]:
+        """Yield the claims that are asked about anywhere."""
+        yield from self.claims
+        if self.email_domains:
+            yield "email"
+        for part in (*self.any_of, *self.all_of, *self.none_of):
+            yield from part.claim_names()
+
+    def _lacking(self, session: Session, client: str, claims: Mapping[str, object]) -> Iterator[str]:
+        if not self.admits(client):
+            yield "an address of the networks"
+        lacking = self.scope - set(session.scope.split())
+        if lacking:
+            yield f"scope {' '.join(sorted(lacking))}"
+        yield from (f"claim {name}" for name, test in self.claims.items() if not _shows(claims, name, test))
+        if self.email_domains and self.email_domains.isdisjoint(_domains(claims)):
+            yield "an address of the e-mail domains"
+        for part in self.all_of:
+            yield from part._lacking(session, client, claims)
+        if self.any_of and not any(part._holds(session, client, claims) for part in self.any_of):
+            yield "any of the alternatives"
+        # What must not be is looked for in all that was said, vouched for or not.
+        if any(part._holds(session, client, session.claims) for part in self.none_of):
+            yield "the absence of what must not be"
+
+    def _holds(self, session: Session, client: str, claims: Mapping[str, object]) -> bool:
+        return next(self._lacking(session, client, claims), None) is None
+
+
+def _shows(claims: Mapping[str, object], name: str, test: ClaimTest) -> bool:
+    if isinstance(test, Bounds):
+        return test.hold(claim_at(claims, name))
+    return not test.isdisjoint(claim_values(claims, name))
+
+
+def _domains(claims: Mapping[str, object]) -> set[str]:
+    return {domain for email in claim_values(claims, "email") for domain in email_domains(email)}

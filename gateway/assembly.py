@@ -7,17 +7,21 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from urllib.parse import urlsplit
 
 from gateway.back_channel import CALLS_OF_ONE_AMONG_SEVERAL, UNLIMITED_CALLS, BackChannel
 from gateway.backends.base import Backend
 from gateway.backends.choice import make_backend
 from gateway.config import Settings
 from gateway.config_provider import ProviderSettings
+from gateway.config_upstream import UNIX, UpstreamSettings
 from gateway.oidc.messages import Entropy, Transport
 from gateway.provider import Provider
 from gateway.store import Clock, SessionStore
+from gateway.tls import tls_context
 from gateway.transport import RequestsTransport
 from gateway.upstream import Upstream
+from gateway.upstream_origin import Origin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +58,8 @@ def make_store(settings: Settings, outside: Outside) -> SessionStore:
 
 
 def make_upstreams(settings: Settings) -> Mapping[str, Upstream]:
-    """Make the upstreams by their URL."""
-    return {url: _upstream(settings, url) for url in settings.upstream_urls}
+    """Make the upstreams by their name or URL."""
+    return {name: _upstream(settings, one) for name, one in settings.upstreams.items()}
 
 
 def back_channel(settings: ProviderSettings, outside: Outside, *, alone: bool = True) -> BackChannel:
@@ -67,12 +71,27 @@ def back_channel(settings: ProviderSettings, outside: Outside, *, alone: bool = 
     return BackChannel(transport=transport, clock=outside.clock, entropy=outside.entropy, max_calls=limit)
 
 
-def _upstream(settings: Settings, url: str) -> Upstream:
+def _upstream(settings: Settings, upstream: UpstreamSettings) -> Upstream:
+    address = urlsplit(upstream.address)
     return Upstream(
-        url=url,
+        origins=[_origin(url, upstream, settings.certificate) for url in upstream.urls],
+        authority=address.netloc,
+        base=address.path,
         pseudonym=f"gateway-{sha256(settings.public_url.encode('utf-8')).hexdigest()[:12]}",
-        connect_timeout=settings.upstream.connect_timeout,
-        read_timeout=settings.upstream.read_timeout,
-        verify_tls=settings.upstream.verify_tls,
-        certificate=settings.certificate,
+        health_path=upstream.health_path,
+        health_interval=upstream.health_interval,
+    )
+
+
+def _origin(url: str, upstream: UpstreamSettings, bound: tuple[str, str] | None) -> Origin:
+    parts = urlsplit(url)
+    secure = parts.scheme == "https"
+    return Origin(
+        host=parts.hostname or "",
+        port=parts.port or (443 if secure else 80),
+        path=url.removeprefix(UNIX) if url.startswith(UNIX) else "",
+        server_name=upstream.server_name,
+        tls=tls_context(verify_tls=upstream.verify_tls, certificate=upstream.certificate or bound) if secure else None,
+        connect_timeout=upstream.connect_timeout,
+        read_timeout=upstream.read_timeout,
     )

@@ -14,6 +14,7 @@ from gateway.config_provider import OwnAddresses, ProviderSettings, provider_set
 from gateway.config_route import route_of
 from gateway.config_route_model import RouteModel
 from gateway.config_sources import ConfigurationError, Sources, overlay, read_sources
+from gateway.config_upstream import UpstreamSettings, upstreams_of
 from gateway.cookies import CookiePolicy
 from gateway.headers import HeaderRules, header_rules
 from gateway.oidc.client import SenderConstraint
@@ -37,15 +38,6 @@ class StoreSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UpstreamSettings:
-    """How upstreams are connected to; times in seconds."""
-
-    connect_timeout: int
-    read_timeout: int
-    verify_tls: bool | str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that the gateway is told, read once at the start."""
 
@@ -63,7 +55,7 @@ class Settings:
     routes: tuple[Route, ...]
     default_route: Route
     rules: HeaderRules
-    upstream: UpstreamSettings
+    upstreams: Mapping[str, UpstreamSettings]
     trusted_proxies: tuple[Network, ...]
     forward_auth: bool
     forward_uri_header: str
@@ -82,11 +74,6 @@ class Settings:
         bound = (one for one in self.providers.values() if one.client.sender_constraint is SenderConstraint.MTLS)
         return next((one.certificate for one in bound), None)
 
-    @property
-    def upstream_urls(self) -> tuple[str, ...]:
-        """All upstreams that a route names, each once."""
-        return tuple(dict.fromkeys(route.upstream for route in (*self.routes, self.default_route) if route.upstream))
-
 
 def load_settings(path: str | None, environ: Mapping[str, str]) -> Settings:
     """Read the configuration from file, secrets and environment; raises `ConfigurationError`."""
@@ -99,7 +86,7 @@ def load_standalone_settings(path: str | None, environ: Mapping[str, str]) -> Se
     Raises `ConfigurationError`.
     """
     settings = load_settings(path, environ)
-    if not settings.upstream_urls and not settings.forward_auth:
+    if not settings.upstreams and not settings.forward_auth:
         raise ConfigurationError(["upstream: is missing; name what is behind the gateway: http://127.0.0.1:3000"])
     return settings
 
@@ -158,8 +145,12 @@ def _settings(document: Document) -> Settings:
     providers = _providers(document, callback_path, document.public_url + post_logout_path)
     posted = any(one.client.expects_form for one in providers.values())
     cookies = CookiePolicy(name=document.session.cookie_name, secure=scheme == "https", ring=ring, cross_site=posted)
-    routes = tuple(route_of(route, document.upstream or "") for route in document.routes)
-    default_route = route_of(RouteModel(path="/**"), document.upstream or "")
+    asked = [document.upstream or "", *(route.upstream for route in document.routes if route.upstream is not None)]
+    used = dict.fromkeys(name for name in asked if name)
+    upstreams = upstreams_of(document.upstreams, set(used), document.upstream_connection)
+    addresses = {name: one.address for name, one in upstreams.items()}
+    routes = tuple(route_of(route, document.upstream or "", addresses) for route in document.routes)
+    default_route = route_of(RouteModel(path="/**"), document.upstream or "", addresses)
     return Settings(
         public_url=document.public_url,
         prefix=document.prefix,
@@ -180,11 +171,7 @@ def _settings(document: Document) -> Settings:
         routes=routes,
         default_route=default_route,
         rules=header_rules(cookies, document.public_url, (*routes, default_route)),
-        upstream=UpstreamSettings(
-            connect_timeout=document.upstream_connection.connect_timeout,
-            read_timeout=document.upstream_connection.read_timeout,
-            verify_tls=document.upstream_connection.verify_tls,
-        ),
+        upstreams={name: upstreams[name] for name in used},
         trusted_proxies=tuple(ipaddress.ip_network(network) for network in document.trusted_proxies),
         forward_auth=document.forward_auth.enabled,
         forward_uri_header=document.forward_auth.uri_header,

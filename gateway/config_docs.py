@@ -27,24 +27,27 @@ def schema_text() -> str:
 def configuration_table() -> str:
     """Write the Markdown table of all keys."""
     lines = ["| key | default | meaning |", "| --- | --- | --- |"]
-    lines += [f"| `{path}` | {_default(field)} | {field.description} |" for path, field in _fields(Document, "")]
+    lines += [f"| `{path}` | {_default(field)} | {field.description} |" for path, field in _fields(Document, "", [])]
     return "\n".join(lines)
 
 
-def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
+def _fields(model: type[BaseModel], prefix: str, told: list[type[BaseModel]]) -> Iterator[tuple[str, FieldInfo]]:
+    told.append(model)
     for name, field in model.model_fields.items():
         nested, mark = _nested(field.annotation)
-        if nested is None or issubclass(model, nested):  # What may hold itself has been told of already.
+        if nested is None or any(issubclass(one, nested) for one in told):
             yield prefix + (field.alias or name), field
         else:
-            yield from _fields(nested, f"{prefix}{name}{mark}.")
+            yield from _fields(nested, f"{prefix}{name}{mark}.", told)
 
 
 def _nested(annotation: Any) -> tuple[type[BaseModel] | None, str]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation, ""
+    if typing.get_origin(annotation) is dict:
+        return _nested(typing.get_args(annotation)[1])[0], ".NAME"
     arguments = [argument for argument in typing.get_args(annotation) if argument is not types.NoneType]
-    if len(arguments) != 1:  # A mapping, or one of several forms: a row of its own says what it may be.
+    if len(arguments) != 1:  # One of several forms: a row of its own says what it may be.
         return None, ""
     model, mark = _nested(arguments[0])
     return model, "[]" if typing.get_origin(annotation) is list else mark

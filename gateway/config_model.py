@@ -11,19 +11,20 @@ from pydantic import Field, SecretStr, model_validator
 from gateway.config_authorization_model import Model
 from gateway.config_provider_model import ProviderModel
 from gateway.config_route_model import RouteModel
+from gateway.config_upstream_model import ConnectionModel, UpstreamModel
 from gateway.config_values import (
     CookieName,
     Duration,
     HeaderName,
     Listed,
+    Name,
     Network,
     OneOrMore,
     Origin,
     OwnPath,
-    ProviderName,
     RingSecret,
-    UpstreamURL,
-    Verification,
+    Section,
+    UpstreamReference,
     split_url,
 )
 
@@ -111,27 +112,18 @@ class ForwardAuthModel(Model):
     """The header in which it names the method."""
 
 
-class UpstreamModel(Model):
-    """How upstreams are connected to."""
-
-    connect_timeout: Annotated[Duration, Field(ge=1)] = 5
-    """How long connecting to an upstream may take."""
-    read_timeout: Annotated[Duration, Field(ge=1)] = 60
-    """How long an upstream may be silent."""
-    verify_tls: Verification = True
-    """Whether an https upstream's certificate is checked; a path names a CA bundle."""
-
-
 class Document(Model):
     """The whole configuration."""
 
     public_url: Origin
     """What the browser sees; redirect URI, cookies and logout follow from it."""
-    upstream: UpstreamURL | None = None
-    """What is behind the gateway, for every route that names no upstream of its own."""
+    upstream: UpstreamReference | None = None
+    """What is behind the gateway, by URL or by name, for every route that names no upstream of its own."""
+    upstreams: Section[dict[Name, UpstreamModel]] = {}
+    """Upstreams by name, where a URL does not say enough: several origins, certificates, timeouts, health checks."""
     provider: ProviderModel | None = None
     """The provider and our registration there."""
-    providers: Annotated[dict[ProviderName, ProviderModel], Field(min_length=1)] | None = None
+    providers: Annotated[dict[Name, ProviderModel], Field(min_length=1)] | None = None
     """Several providers by name, each with the keys of `provider`; where none is named, users choose."""
     session: SessionModel
     """How sessions are kept."""
@@ -149,7 +141,7 @@ class Document(Model):
     """Addresses whose X-Forwarded-For is believed, and which may ask for decisions where forward_auth is enabled."""
     forward_auth: ForwardAuthModel = ForwardAuthModel()
     """How nginx, Traefik or Caddy name what they ask about."""
-    upstream_connection: UpstreamModel = UpstreamModel()
+    upstream_connection: ConnectionModel = ConnectionModel()
     """How upstreams are connected to."""
     admin_token: OneOrMore[RingSecret] = []
     """Who sends one of these as a bearer token may list and end sessions at <prefix>/admin/sessions; unset, nobody."""
@@ -171,6 +163,14 @@ class Document(Model):
         unknown = sorted({route.provider for route in self.routes if route.provider} - set(self.named_providers))
         if unknown:
             raise ValueError(f"routes: provider {unknown[0]} is not among providers")
+        return self
+
+    @model_validator(mode="after")
+    def _upstreams_are_there(self) -> Document:
+        named = [self.upstream, *(route.upstream for route in self.routes)]
+        unknown = sorted({name for name in named if name and ":" not in name} - set(self.upstreams))
+        if unknown:
+            raise ValueError(f"upstream {unknown[0]} is not among upstreams")
         return self
 
     @model_validator(mode="after")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from importlib import import_module
 
 from gateway.claims import claim_word
@@ -20,8 +21,11 @@ from gateway.oidc.exchange import ExchangeWanted
 from gateway.policy import Access, Check, Requirement, Route, Token, compile_pattern
 
 
-def route_of(model: RouteModel, default_upstream: str) -> Route:
-    """Make a route of its keys; `default_upstream` is where it goes if it names no upstream."""
+def route_of(model: RouteModel, default_upstream: str, addresses: Mapping[str, str]) -> Route:
+    """Make a route of its keys.
+
+    `default_upstream` is where it goes if it names no upstream, `addresses` the URL that each upstream is known by.
+    """
     upstream = model.upstream if model.upstream is not None else default_upstream
     exchange = model.token.exchange if isinstance(model.token, ExchangedTokenModel) else None
     return Route(
@@ -35,6 +39,7 @@ def route_of(model: RouteModel, default_upstream: str) -> Route:
         redirect_to_login=model.login == "redirect",
         allow_encoded_slash=model.allow_encoded_slash,
         upstream=upstream,
+        upstream_url=addresses.get(upstream, ""),
         strip_prefix=model.strip_prefix or "",
         preserve_host=model.preserve_host,
         token=_token(model, upstream),

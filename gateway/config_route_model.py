@@ -17,12 +17,12 @@ from gateway.config_values import (
     Listed,
     Mapped,
     Method,
+    Name,
     Network,
     OneOrMore,
     OwnPath,
     Pattern,
-    ProviderName,
-    UpstreamURL,
+    UpstreamReference,
 )
 
 
@@ -114,8 +114,8 @@ class RouteModel(Model):
     """The hosts that the rule is about, `*.example.com` for all below one; none means all."""
     access: Literal["public", "optional", "required", "deny"] = "required"
     """Who may pass: anyone, anyone but named when signed in, the signed in, nobody."""
-    upstream: UpstreamURL | None = None
-    """Where the request goes; the global upstream if unset."""
+    upstream: UpstreamReference | None = None
+    """Where the request goes, by URL or by name; the global upstream if unset."""
     strip_prefix: OwnPath | None = None
     """What is cut from the front of the path before it goes to the upstream."""
     preserve_host: bool = True
@@ -124,7 +124,7 @@ class RouteModel(Model):
     """Whether a navigation without a session is sent to the login, or gets 401 like everything else."""
     require: RequireModel = RequireModel()
     """What the session must show."""
-    provider: ProviderName | None = None
+    provider: Name | None = None
     """Which of several providers must have signed the user in; any if unset."""
     token: Literal["access_token", "id_token", "introspected", "none"] | ExchangedTokenModel | None = None
     """Which token goes out as `Authorization`; access_token to an upstream, none to a wrapped app."""

@@ -22,6 +22,7 @@ _DURATION = re.compile(r"(\d{1,9})\s*(s|m|h|d)?")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*|\[[0-9a-f:.]+\]")
 _CHECK_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _NOT_INJECTED = frozenset({"host", "connection", "content-length", "transfer-encoding", "cookie", "upgrade", "te"})
@@ -73,12 +74,30 @@ def _protected_url(value: str) -> str:
 
 
 def _upstream_url(value: str) -> str:
+    if value.startswith("unix:"):
+        return _socket_path(value)
     parts = split_url(value)
     if value and (parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc):
-        raise ValueError("must be an http or https URL: http://127.0.0.1:3000")
+        raise ValueError("must be an http or https URL, or a Unix socket: http://127.0.0.1:3000, unix:/run/app.sock")
     if "?" in value or "#" in value or not value.isascii() or not value.isprintable() or " " in value:
         raise ValueError("must not have a query, a fragment or spaces")
     return value.rstrip("/")
+
+
+def _socket_path(value: str) -> str:
+    if not re.fullmatch(r"unix:/[!-~]{1,100}", value) or "?" in value or "#" in value:
+        raise ValueError("must name a Unix socket by its absolute path: unix:/run/app.sock")
+    return value
+
+
+def _upstream_reference(value: str) -> str:
+    return value if _NAME.fullmatch(value) else _upstream_url(value)
+
+
+def _host_name(value: str) -> str:
+    if not _HOST_NAME.fullmatch(value):
+        raise ValueError("must be a host in lower case and without a port: api.internal")
+    return value
 
 
 def split_url(value: str) -> SplitResult:
@@ -193,6 +212,10 @@ def _readable_file(value: str) -> str:
         raise ValueError(f"must be the path of a file that can be read: {error.strerror}") from None
 
 
+def _section(value: object) -> object:
+    return {} if value is None else value  # What YAML makes of a section whose lines are all comments.
+
+
 def _json_text(value: object) -> object:
     if not isinstance(value, str):
         return json.dumps(value, separators=(",", ":"))
@@ -222,6 +245,8 @@ Duration = Annotated[
 Origin = Annotated[str, AfterValidator(_origin)]
 ProtectedURL = Annotated[str, AfterValidator(_protected_url)]
 UpstreamURL = Annotated[str, AfterValidator(_upstream_url)]
+UpstreamReference = Annotated[str, AfterValidator(_upstream_reference)]
+HostName = Annotated[str, AfterValidator(_host_name)]
 OwnPath = Annotated[str, AfterValidator(_own_path)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Method = Annotated[str, AfterValidator(_method)]
@@ -233,10 +258,11 @@ HostPattern = Annotated[str, AfterValidator(_host_pattern)]
 EmailDomain = Annotated[str, AfterValidator(_email_domain)]
 CheckName = Annotated[str, AfterValidator(_check_name)]
 RingSecret = Annotated[SecretStr, AfterValidator(_ring_secret)]
-ProviderName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 ReadableFile = Annotated[str, AfterValidator(_readable_file)]
 JSONText = Annotated[str, BeforeValidator(_json_text)]
 Verification = Annotated[bool | str, BeforeValidator(_verification)]
 Listed = Annotated[list[T], BeforeValidator(_listed)]
 OneOrMore = Annotated[list[T], BeforeValidator(_one_or_more), _OrSingle()]
 Mapped = Annotated[dict[str, T], BeforeValidator(_from_json)]
+Section = Annotated[T, BeforeValidator(_section)]

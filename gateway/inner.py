@@ -80,7 +80,7 @@ def upstream_url(route: Route, target: RequestTarget, rules: HeaderRules) -> str
     """
     if not route.upstream:
         return ""
-    parts = urlsplit(route.upstream)
+    parts = urlsplit(route.upstream_url)
     scheme = rules.public_scheme if route.preserve_host else parts.scheme
     path = target.path.removeprefix(route.strip_prefix) or "/"
     return f"{scheme}://{_host(rules, route, target)}{parts.path.rstrip('/')}{path}"
@@ -132,5 +132,5 @@ def _http_keys(headers: Headers) -> dict[str, str]:
 
 def _host(rules: HeaderRules, route: Route, target: RequestTarget) -> str:
     if route.upstream and not route.preserve_host:
-        return urlsplit(route.upstream).netloc
+        return urlsplit(route.upstream_url).netloc
     return seen_host(target, route, rules)

@@ -87,7 +87,10 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A rule: which targets it is about, what it asks, and where they go."""
+    """A rule: which targets it is about, what it asks, and where they go.
+
+    `upstream` is the name or the URL of what is behind it, `upstream_url` the URL that this is known by.
+    """
 
     path: str
     pattern: re.Pattern[str]
@@ -98,6 +101,7 @@ class Route:
     redirect_to_login: bool = True
     allow_encoded_slash: bool = False
     upstream: str = ""
+    upstream_url: str = ""
     strip_prefix: str = ""
     preserve_host: bool = True
     provider: str = ""

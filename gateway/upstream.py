@@ -2,81 +2,70 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from gateway.errors import FORWARDING_LOOP, INTERNAL, METHOD_REFUSED, TARGET_MALFORMED, GatewayError
-from gateway.tls import tls_context
-from gateway.upstream_body import LENGTH, Field, request_body
-from gateway.upstream_pool import (
-    Connection,
-    NothingReceived,
-    Origin,
-    Pool,
-    StoppedReading,
-    chunked,
-    counted,
-    refuse_answer,
-    until_closed,
+from gateway.background import Background
+from gateway.errors import (
+    FORWARDING_LOOP,
+    INTERNAL,
+    METHOD_REFUSED,
+    TARGET_MALFORMED,
+    UPSTREAM_UNREACHABLE,
+    GatewayError,
 )
+from gateway.upstream_answer import HOP_BY_HOP, Answer, end_to_end, read_answer
+from gateway.upstream_body import LENGTH, Field, request_body
+from gateway.upstream_origin import NotConnected, Origin, Origins, Pool
+from gateway.upstream_pool import Connection, NothingReceived, StoppedReading
 
-MAX_INTERIM_ANSWERS = 100
+_HEALTH_ROUNDS = 3
+"""What a check says counts for so many intervals, in case that the checks come to a stop."""
+
+_log = logging.getLogger("gateway.upstream")
+
 # RFC 9110 9.2.2; a body cannot be sent twice, so these are repeated only without one.
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
-# RFC 9110 7.6.1, whether `Connection` names them or not.
-_HOP_BY_HOP = frozenset(
-    ("connection", "http2-settings", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection",
-     "te", "trailer", "transfer-encoding", "upgrade")
-)  # fmt: skip
 # These are written from what they mean; an expectation is the server's to meet, which it did before it called us.
 _WRITTEN_ANEW = frozenset({"content-length", "content-type", "expect", "host", "via"})
-_SERVER_ADDS = frozenset({"date", "server"})
 
 _TARGET = re.compile(r"/[!-~]*")
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _LINE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\t -~\x80-\xff]*")
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t -~\x80-\xff]*))?")
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_VALUE = re.compile(rb"[\t -~\x80-\xff]*")
 
 
 class Upstream:
-    """A reverse proxy as a WSGI app: forwards the environ's RAW_URI to one origin.
+    """A reverse proxy as a WSGI app: forwards the environ's RAW_URI to one of the origins.
 
-    `url` is `http(s)://host[:port][/base]`, the base goes before every target; `pseudonym` names us in `Via`.
-    Timeouts are in seconds, `read_timeout` for each silence of the upstream. `verify_tls` may name a CA bundle,
-    `certificate` the files of our certificate and its key, which tokens may be bound to.
+    `base` goes before every target, `authority` is the host where none was sent, `pseudonym` names us in `Via`.
+    `health_path` is asked of each origin every `health_interval` seconds where there is one.
     The environ was sanitised before: its HTTP_* are forwarded, but for those that end at this hop.
     """
 
     def __init__(
         self,
         *,
-        url: str,
+        origins: Sequence[Origin],
+        authority: str,
+        base: str = "",
         pseudonym: str,
-        connect_timeout: float,
-        read_timeout: float,
-        verify_tls: bool | str = True,
-        certificate: tuple[str, str] | None = None,
+        health_path: str = "",
+        health_interval: float = 10.0,
     ) -> None:
-        parts = urlsplit(url)
-        secure = parts.scheme == "https"
-        origin = Origin(
-            host=parts.hostname or "",
-            port=parts.port or (443 if secure else 80),
-            tls=tls_context(verify_tls=verify_tls, certificate=certificate) if secure else None,
-            connect_timeout=connect_timeout,
-            read_timeout=read_timeout,
-        )
-        self._authority = parts.netloc
-        self._base = parts.path.rstrip("/")
+        self._authority = authority
+        self._base = base
         self._pseudonym = pseudonym
-        self._pool = Pool(origin)
+        self._origins = Origins(origins)
+        self._health_path = health_path
+        self._health_interval = health_interval
+        self._closed = False
+        self._health = Background("gateway-health", self.check_health)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Forward one request.
@@ -88,33 +77,70 @@ class Upstream:
             start_response("204 No Content", [])  # RFC 9110 7.6.2: we are the last to receive it.
             return ()
         request = _read_request(environ, self._authority, self._base, self._pseudonym)
-        connection, answer = self._exchange(request)
-        response = _Response(answer.body, connection, self._pool)
+        done = self._exchange(request)
+        response = _Response(done.answer.body, done.connection, done.pool)
         try:
-            start_response(f"{answer.status} {answer.reason}", _end_to_end(answer))
+            start_response(f"{done.answer.status} {done.answer.reason}", end_to_end(done.answer))
         except BaseException:
             response.close()
             raise
         return response
 
     def check(self) -> None:
-        """Connect to the upstream and hang up; raises `upstream_unreachable` and `upstream_connect_timeout`."""
-        self._pool.connect().close()
+        """Connect to each origin and hang up; raises `upstream_unreachable` and `upstream_connect_timeout`."""
+        for pool in self._origins.all():
+            pool.connect().close()
+
+    def check_health(self) -> float | None:
+        """Ask each origin how it is, note it, and return in how many seconds to ask again; None once closed."""
+        if self._closed:
+            return None
+        for pool in self._origins.all():
+            try:
+                self._ask_health(pool)
+                self._origins.answered(pool)
+            except GatewayError as error:
+                _log.warning("an origin is left alone until it is well: %s", error)
+                self._origins.failed(pool, _HEALTH_ROUNDS * self._health_interval)
+        return self._health_interval
 
     def close(self) -> None:
-        """Close the idle connections."""
-        self._pool.close()
+        """Close the idle connections, and ask nobody any more how it is."""
+        self._closed = True
+        self._origins.close()
 
-    def _exchange(self, request: _Request) -> tuple[Connection, _Answer]:
-        connection = self._pool.take()
-        try:
-            return connection, _attempt(connection, request)
-        except NothingReceived:
-            # An idle connection may be closed while the request is on its way: that says nothing about the upstream.
-            if not (connection.reused and request.repeatable):
-                raise
-        connection = self._pool.connect()
-        return connection, _attempt(connection, request)
+    def _exchange(self, request: _Request) -> _Exchanged:
+        if self._health_path:
+            self._health.wake(after=self._health_interval)
+        sent = False
+        failure: GatewayError | None = None
+        for pool in self._origins.in_turn():
+            try:
+                return _exchanged(pool, request)
+            except NotConnected as error:
+                failure = error
+            except NothingReceived as error:
+                # It may have acted upon what it did not answer, and fallen over it: once is enough to find out.
+                if sent or not request.repeatable:
+                    raise
+                failure, sent = error, True
+            self._origins.failed(pool)
+        raise failure or GatewayError(INTERNAL, "an upstream without origins")
+
+    def _ask_health(self, pool: Pool) -> None:
+        head = f"GET {self._base}{self._health_path} HTTP/1.1\r\nHost: {self._authority}\r\nConnection: close\r\n\r\n"
+        with closing(pool.connect()) as connection:
+            connection.send(head.encode("latin-1"))
+            status = read_answer(connection, "GET").status
+        if not 200 <= status < 400:
+            raise GatewayError(UPSTREAM_UNREACHABLE, f"its health check answers {status}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Exchanged:
+    pool: Pool
+    connection: Connection
+    answer: Answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,14 +149,6 @@ class _Request:
     head: bytes
     body: Iterable[bytes]
     repeatable: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Answer:
-    status: int
-    reason: str
-    fields: tuple[Field, ...]
-    body: Iterator[bytes]
 
 
 class _Response:
@@ -164,7 +182,19 @@ class _Response:
         return first
 
 
-def _attempt(connection: Connection, request: _Request) -> _Answer:
+def _exchanged(pool: Pool, request: _Request) -> _Exchanged:
+    connection = pool.take()
+    try:
+        return _Exchanged(pool=pool, connection=connection, answer=_attempt(connection, request))
+    except NothingReceived:
+        # An idle connection may be closed while the request is on its way: that says nothing about the upstream.
+        if not (connection.reused and request.repeatable):
+            raise
+    connection = pool.connect()
+    return _Exchanged(pool=pool, connection=connection, answer=_attempt(connection, request))
+
+
+def _attempt(connection: Connection, request: _Request) -> Answer:
     try:
         try:
             connection.send(request.head)
@@ -172,7 +202,7 @@ def _attempt(connection: Connection, request: _Request) -> _Answer:
                 connection.send(piece)
         except StoppedReading:
             connection.reusable = False
-        return _read_answer(connection, request.method)
+        return read_answer(connection, request.method)
     except BaseException:
         connection.close()
         raise
@@ -204,7 +234,7 @@ def _forwarded_fields(environ: WSGIEnvironment) -> Iterator[Field]:
         yield "Content-Type", environ["CONTENT_TYPE"]
     for key, value in environ.items():
         name = key[5:].replace("_", "-").lower()
-        if not key.startswith("HTTP_") or name in _HOP_BY_HOP or name in _WRITTEN_ANEW:
+        if not key.startswith("HTTP_") or name in HOP_BY_HOP or name in _WRITTEN_ANEW:
             continue
         if name == "max-forwards" and environ["REQUEST_METHOD"] == "OPTIONS" and LENGTH.fullmatch(value):
             yield "Max-Forwards", str(int(value) - 1)  # RFC 9110 7.6.2
@@ -218,59 +248,3 @@ def _via(received: str, pseudonym: str) -> str:
         if pseudonym.lower() in hop.lower().split()[1:2]:
             raise GatewayError(FORWARDING_LOOP, f"Via names {pseudonym}")
     return f"{received}, 1.1 {pseudonym}" if received.strip() else f"1.1 {pseudonym}"
-
-
-def _read_answer(connection: Connection, method: str) -> _Answer:
-    # 1xx are skipped: WSGI has no place for them (RFC 9110 15.2).
-    for _ in range(MAX_INTERIM_ANSWERS):
-        first, *rest = connection.read_head()
-        status_line = _STATUS_LINE.fullmatch(first) or refuse_answer("the status line is malformed")
-        status, reason = int(status_line[2]), (status_line[3] or b"").decode("latin-1")
-        fields = tuple(_field(line) for line in rest)
-        if status == 101:
-            refuse_answer("the upstream switched protocols unasked")
-        if status >= 200:
-            persistent = status_line[1] == b"1" and "close" not in _list(fields, "connection")
-            connection.reusable = connection.reusable and persistent
-            body = _answer_body(connection, fields, method, status, http_1_0=status_line[1] == b"0")
-            return _Answer(status=status, reason=reason, fields=fields, body=body)
-    return refuse_answer("interim answers without end")
-
-
-def _field(line: bytes) -> Field:
-    # A folded line (RFC 9112 5.2) begins with a space, which no name does.
-    name, colon, value = line.partition(b":")
-    name = name.rstrip(b" \t")  # RFC 9112 5.1
-    if not colon or not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
-        refuse_answer("a header line is malformed")
-    return name.decode("ascii"), value.strip(b" \t").decode("latin-1")
-
-
-def _answer_body(
-    connection: Connection, fields: tuple[Field, ...], method: str, status: int, *, http_1_0: bool
-) -> Iterator[bytes]:
-    # RFC 9112 6.3, in its order; what is malformed is refused even where it would not count.
-    codings, lengths = _list(fields, "transfer-encoding"), set(_list(fields, "content-length"))
-    if codings and (lengths or http_1_0 or codings != ["chunked"]):
-        refuse_answer("the transfer coding is unknown, or beside a length")
-    if len(lengths) > 1 or not all(LENGTH.fullmatch(length) for length in lengths):
-        refuse_answer("the length is malformed, or there are two")
-    if method == "HEAD" or status in (204, 304):
-        return iter(())
-    if codings:
-        return chunked(connection)
-    return counted(connection, int(lengths.pop())) if lengths else until_closed(connection)
-
-
-def _end_to_end(answer: _Answer) -> list[Field]:
-    # A length repeated alike is sent once, and a 204 has none (RFC 9110 8.6).
-    dropped = {*_HOP_BY_HOP, *_SERVER_ADDS, *_list(answer.fields, "connection"), "content-length"}
-    kept = [field for field in answer.fields if field[0].lower() not in dropped]
-    length = _list(answer.fields, "content-length")[:1]
-    return kept if answer.status == 204 or not length else [*kept, ("Content-Length", length[0])]
-
-
-def _list(fields: Iterable[Field], name: str) -> list[str]:
-    # RFC 9110 5.6.1; members in lower case.
-    lines = [value for field, value in fields if field.lower() == name]
-    return [member.strip().lower() for line in lines for member in line.split(",") if member.strip()]

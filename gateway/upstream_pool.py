@@ -1,30 +1,24 @@
-"""Connections to one origin: kept alive in a pool, and read without leniency.
+"""A connection to an upstream, read without leniency.
 
-urllib3 connects and speaks TLS; answers are not left to http.client, because it takes lengths like
-`+5`, ends the header section at the first line that is no header, and lets differing lengths pass.
+Answers are not left to http.client, because it takes lengths like `+5`, ends the header section at the first line that
+is no header, and lets differing lengths pass.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import select
 import socket
 import ssl
-import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import NoReturn
 
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+from urllib3.connection import HTTPConnection
 from urllib3.util.connection import is_connection_dropped
 
 from gateway.errors import (
     UPSTREAM_ANSWER_INVALID,
-    UPSTREAM_CONNECT_TIMEOUT,
     UPSTREAM_READ_TIMEOUT,
     UPSTREAM_UNREACHABLE,
     GatewayError,
@@ -34,8 +28,6 @@ PIECE = 65536
 MAX_HEAD = 65536
 MAX_LINE = 4096
 MAX_TRAILERS = 100
-MAX_IDLE = 32
-MAX_IDLE_SECONDS = 30.0  # Below the patience of load balancers, which forget a silent connection without a word.
 
 _INTERIM_HEAD = re.compile(rb"HTTP/1\.1 1(?!01)[0-9]{2}[^\r\n]*\r\n(?:[^\r\n]+\r\n)*\r\n")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t -~\x80-\xff]*)?")
@@ -48,84 +40,6 @@ class NothingReceived(GatewayError):
 
 class StoppedReading(Exception):
     """The upstream takes no more of the request; its answer, if there is one, is on the way."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """Where connections lead; timeouts in seconds, `read_timeout` for each silence; `tls` is None for plain HTTP."""
-
-    host: str
-    port: int
-    tls: ssl.SSLContext | None
-    connect_timeout: float
-    read_timeout: float
-
-    def connect(self) -> Connection:
-        """Open a connection.
-
-        Raises `upstream_unreachable` (also when TLS is refused: RFC 9110 4.3.4) and `upstream_connect_timeout`.
-        """
-        transport = self._transport()
-        try:
-            transport.connect()
-        except (HTTPError, OSError) as error:
-            transport.close()
-            # urllib3 counts a refused connection among its timeouts.
-            late = isinstance(error, ConnectTimeoutError | TimeoutError) and not isinstance(error, NewConnectionError)
-            problem = UPSTREAM_CONNECT_TIMEOUT if late else UPSTREAM_UNREACHABLE
-            raise GatewayError(problem, f"{self.host}:{self.port}: {error}") from error
-        transport.sock.settimeout(self.read_timeout)
-        if isinstance(transport.sock, ssl.SSLSocket):
-            # An end without closure alert is a cut, not the end of the answer (RFC 9112 9.8).
-            transport.sock.suppress_ragged_eofs = False  # type: ignore[attr-defined]
-        return Connection(transport)
-
-    def _transport(self) -> HTTPConnection:
-        if self.tls is None:
-            return HTTPConnection(self.host, self.port, timeout=self.connect_timeout)
-        return HTTPSConnection(self.host, self.port, timeout=self.connect_timeout, ssl_context=self.tls)
-
-
-class Pool:
-    """Idle connections to one origin, the freshest taken first.
-
-    Safe between threads, because a deque's ends are; safe after a fork, because each connection knows its process.
-    `clock` is monotonic, in seconds.
-    """
-
-    def __init__(self, origin: Origin, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._origin = origin
-        self._clock = clock
-        self._idle: deque[tuple[int, float, Connection]] = deque()
-
-    def take(self) -> Connection:
-        """Give an idle connection that still stands, else open one; raises as `Origin.connect` does."""
-        while self._idle:
-            try:
-                process, parked_at, connection = self._idle.pop()
-            except IndexError:  # Another thread was faster.
-                break
-            if process == os.getpid() and self._clock() - parked_at < MAX_IDLE_SECONDS and connection.is_quiet:
-                connection.begin_again()
-                return connection
-            connection.close()
-        return self.connect()
-
-    def connect(self) -> Connection:
-        """Open a connection that was never used; raises as `Origin.connect` does."""
-        return self._origin.connect()
-
-    def give_back(self, connection: Connection) -> None:
-        """Keep a connection whose answer was read to its end, or close it when it may not carry another."""
-        if connection.reusable and len(self._idle) < MAX_IDLE:
-            self._idle.append((os.getpid(), self._clock(), connection))
-        else:
-            connection.close()
-
-    def close(self) -> None:
-        """Close the idle connections."""
-        while self._idle:
-            self._idle.pop()[2].close()
 
 
 class Connection:

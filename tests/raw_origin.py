@@ -8,8 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
+from gateway.tls import tls_context
 from gateway.upstream import Upstream
+from gateway.upstream_origin import Origin
 
 TIMEOUT = 5.0
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -103,9 +106,30 @@ def is_whole(data: bytes) -> bool:
     return len(body) >= int(length.split(b"\r\n")[0] or 0)
 
 
+def origin_at(
+    url: str, *, verify_tls: bool | str = True, certificate: tuple[str, str] | None = None, **changes: Any
+) -> Origin:
+    parts = urlsplit(url)
+    usual: dict[str, Any] = {
+        "host": parts.hostname,
+        "port": parts.port,
+        "tls": tls_context(verify_tls=verify_tls, certificate=certificate) if parts.scheme == "https" else None,
+        "connect_timeout": TIMEOUT,
+        "read_timeout": TIMEOUT,
+    }
+    return Origin(**{**usual, **changes})
+
+
 @contextmanager
 def upstream(url: str, **changes: Any) -> Iterator[Upstream]:
-    app = Upstream(**{"url": url, "pseudonym": "gw", "connect_timeout": TIMEOUT, "read_timeout": TIMEOUT, **changes})
+    parts = urlsplit(url)
+    with upstream_of(origin_at(url, **changes), authority=parts.netloc, base=parts.path.rstrip("/")) as app:
+        yield app
+
+
+@contextmanager
+def upstream_of(*origins: Origin, **settings: Any) -> Iterator[Upstream]:
+    app = Upstream(**{"origins": origins, "authority": "up.example", "pseudonym": "gw", **settings})
     try:
         yield app
     finally:

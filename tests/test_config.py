@@ -99,6 +99,10 @@ GOOD: Final = [
     ("routes", [{"path": "/caf%C3%A9"}]),
     ("routes", [{"path": "/", "request_headers": {"X-Key": "{sub}", "Authorization": "Basic abc"}}]),
     ("routes", [{"path": "/", "methods": "GET,PROPFIND"}]),
+    ("routes", [{"path": "/", "upstream": "unix:/run/app.sock"}]),
+    ("upstreams", None),
+    ("upstreams", {"a": {"url": "unix:/run/app.sock", "server_name": "app.internal"}}),
+    ("upstreams", {"a": {"url": ["http://one:1/base", "http://two:2/base"], "health_path": "/up"}}),
     ("routes", [{"path": "/", "hosts": "api.example,*.apps.example,[::1]"}]),
     ("routes", [{"path": "/", "require": {"claims": {"level": {"at_least": 2}, "groups": ["a"], "x": 1}}}]),
     ("routes", [{"path": "/", "require": {"email_domains": ["a.example", ".b.example"], "networks": "10.0.0.0/8"}}]),
@@ -234,6 +238,21 @@ BAD: Final = [
     ("routes", [{"path": "/", "request_headers": {"X": "é"}}], "routes.0.request_headers"),
     ("routes", [{"path": "/", "require": {"claims": {"groups": [1.5]}}}], "routes.0.require.claims.groups"),
     ("routes", [{"path": "/", "requires": {}}], "routes.0.requires"),
+    ("routes", [{"path": "/", "upstream": "nobody"}], "config"),
+    ("routes", [{"path": "/", "upstream": "unix:run/app.sock"}], "routes.0.upstream"),
+    ("routes", [{"path": "/", "upstream": "unix:/run/a b"}], "routes.0.upstream"),
+    ("upstream", "nobody", "config"),
+    ("upstreams", {"a": {}}, "upstreams.a.url"),
+    ("upstreams", {"a": {"url": []}}, "upstreams.a.url"),
+    ("upstreams", {"a": {"url": ""}}, "upstreams.a"),
+    ("upstreams", {"a": {"url": "b"}}, "upstreams.a.url"),
+    ("upstreams", {"a": {"url": ["http://one:1", "https://two:2"]}}, "upstreams.a"),
+    ("upstreams", {"a": {"url": ["http://one:1/x", "http://two:2/y"]}}, "upstreams.a"),
+    ("upstreams", {"a": {"url": ["http://one:1", "unix:/run/app.sock"]}}, "upstreams.a"),
+    ("upstreams", {"a": {"url": "http://one:1", "client_certificate": __file__}}, "upstreams.a"),
+    ("upstreams", {"a": {"url": "http://one:1", "verify_tls": "/absent.pem"}}, "upstreams.a.verify_tls"),
+    ("upstreams", {"a": {"url": "http://one:1", "server_name": "one:1"}}, "upstreams.a.server_name"),
+    ("upstreams", {"A": {"url": "http://one:1"}}, "upstreams.A"),
     ("routes", [{"path": "/", "require": {"claims": {"level": {}}}}], "routes.0.require.claims.level"),
     ("routes", [{"path": "/", "require": {"claims": {"level": {"min": 2}}}}], "routes.0.require.claims.level"),
     ("routes", [{"path": "/", "require": {"claims": {"level": {"at_least": "x"}}}}], "routes.0.require.claims.level"),
@@ -446,7 +465,29 @@ def test_injected_headers_are_reserved() -> None:
 def test_every_upstream_is_named_once() -> None:
     routes = [{"path": "/a", "upstream": "http://two:2"}, {"path": "/b"}, {"path": "/c", "upstream": "http://two:2"}]
     document = {**MINIMAL, "upstream": "http://up:1", "routes": routes}
-    assert parse_settings(document, {}).upstream_urls == ("http://two:2", "http://up:1")
+    assert list(parse_settings(document, {}).upstreams) == ["http://up:1", "http://two:2"]
+
+
+@pytest.mark.parametrize(
+    ("url", "server_name", "address"),
+    [
+        pytest.param("http://up:1/base", None, "http://up:1/base", id="a URL alone"),
+        pytest.param(["https://one:1/b", "https://two:2/b"], None, "https://one:1/b", id="the first of several"),
+        pytest.param(
+            ["https://one:1/b"], "api.internal", "https://api.internal/b", id="by the name of its certificate"
+        ),
+        pytest.param("unix:/run/app.sock", None, "http://localhost", id="a Unix socket"),
+    ],
+)
+def test_the_address_that_an_upstream_is_known_by(url: object, server_name: str | None, address: str) -> None:
+    upstreams = {"api": {"url": url, **({"server_name": server_name} if server_name else {})}}
+    made = parse_settings({**MINIMAL, "upstream": "api", "upstreams": upstreams}, {})
+    assert made.upstreams["api"].address == made.default_route.upstream_url == address
+
+
+def test_an_upstream_that_no_rule_names_is_not_connected_to() -> None:
+    made = parse_settings({**MINIMAL, "upstreams": {"api": {"url": "http://up:1"}}}, {})
+    assert not made.upstreams
 
 
 @pytest.mark.parametrize(

@@ -119,9 +119,12 @@ EVERY_KEY: Final = pytest.mark.parametrize(
 )
 
 
+BASE: Final = {**MINIMAL, "upstream": "http://up.example"}
+
+
 @pytest.fixture
 def base() -> Settings:
-    return parse_settings(MINIMAL, {})
+    return parse_settings(BASE, {})
 
 
 def values(settings: Settings) -> tuple[object, ...]:
@@ -137,8 +140,8 @@ def client(settings: Settings) -> Client:
 def test_every_key_is_read_from_the_file_the_environment_and_a_secret(
     tmp_path: Path, base: Settings, path: str, value: object, text: str
 ) -> None:
-    from_file = load_settings(file_of(tmp_path, merged(MINIMAL, path, value)), {})
-    minimal = file_of(tmp_path, MINIMAL)
+    from_file = load_settings(file_of(tmp_path, merged(BASE, path, value)), {})
+    minimal = file_of(tmp_path, BASE)
     from_environment = load_settings(minimal, {variable(path): text})
     from_secret = load_settings(minimal, secrets_of(tmp_path, {variable(path): text + "\n"}))
     assert values(from_file) == values(from_environment) == values(from_secret)
@@ -149,6 +152,7 @@ def test_the_environment_alone_is_enough(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     environ = {
         "GATEWAY_PUBLIC_URL": "https://app.example.com",
+        "GATEWAY_UPSTREAM": "http://up.example",
         "GATEWAY_PROVIDER__ISSUER": "https://op.example",
         "GATEWAY_PROVIDER__CLIENT_ID": "app",
         "GATEWAY_PROVIDER__CLIENT_SECRET": "Password1",

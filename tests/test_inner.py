@@ -18,7 +18,9 @@ from gateway.target import read_target
 
 COOKIES: Final = CookiePolicy(name="gateway", secure=True, ring=KeyRing.of(["a secret of at least 32 characters"]))
 WRAPPED: Final = Route(path="/**", pattern=compile_pattern("/**"))
-UPSTREAM: Final = replace(WRAPPED, upstream="http://up.example:3000", token=Token.ACCESS_TOKEN, identity_headers=True)
+UPSTREAM: Final = replace(
+    WRAPPED, upstream="up", upstream_url="http://up.example:3000", token=Token.ACCESS_TOKEN, identity_headers=True
+)
 SESSION: Final = replace(SAMPLE, claims={"email": "a@op.example"})
 
 
@@ -190,7 +192,10 @@ def _never(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         pytest.param({"strip_prefix": "/api"}, "/api/x", "https://app.example/x", id="a prefix is cut"),
         pytest.param({"strip_prefix": "/api"}, "/api", "https://app.example/", id="all is cut"),
         pytest.param(
-            {"upstream": "http://up.example/base/", "preserve_host": False}, "/a", "http://up.example/base/a", id="base"
+            {"upstream_url": "http://up.example/base", "preserve_host": False},
+            "/a",
+            "http://up.example/base/a",
+            id="base",
         ),
         pytest.param({}, "/%61%2a", "https://app.example/a%2A", id="canonical"),
         pytest.param({"upstream": ""}, "/a", "", id="a wrapped app"),

@@ -23,9 +23,9 @@ ORDER: Final = (
         "claims", "sealing", "session", "target", "condition", "policy", "cookies", "headers",
     ),
     (
-        "config_values", "config_authorization_model", "config_provider_model", "config_route_model", "config_model",
-        "config_sources",
-        "config_provider", "config_route", "config", "config_docs", "login_parameters",
+        "config_values", "config_authorization_model", "config_provider_model", "config_route_model",
+        "config_upstream_model", "config_model", "config_sources",
+        "config_provider", "config_upstream", "config_route", "config", "config_docs", "login_parameters",
     ),
     (
         "backends", "backends.base", "backends.lease", "backends.file", "backends.memory", "backends.redis_client",
@@ -33,7 +33,7 @@ ORDER: Final = (
         "envelope", "store", "unsaved",
         "transport_deadline", "transport", "kept", "backoff",
         "back_channel", "published", "token_service", "provider", "registrar", "token_cache", "tls",
-        "upstream_pool", "upstream_body", "upstream",
+        "upstream_pool", "upstream_body", "upstream_answer", "upstream_origin", "upstream",
     ),
     ("token_revocation", "renewal", "authenticator", "single_logout", "administration", "upstream_tokens"),
     (

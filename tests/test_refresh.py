@@ -60,7 +60,7 @@ def test_the_app_gets_the_new_token_and_the_rotated_refresh_token_is_kept(site: 
     assert held_session(site).access_token != first.access_token
     assert held_session(site).refresh_token != first.refresh_token
     assert site.provider.is_active(held_session(site).access_token)
-    if site.gateway.settings.upstream_urls:
+    if site.gateway.settings.upstreams:
         assert site.received[-1].headers["authorization"] == f"Bearer {held_session(site).access_token}"
 
 

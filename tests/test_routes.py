@@ -1,5 +1,6 @@
 """Routes: who may see what, through the whole gateway; and what the app is told about who asks."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from harness import (
     run_site,
     set_cookie_names,
 )
+from peers.listener import Answer, Received, run_listener
 
 ROUTES: list[dict[str, Any]] = [
     {"path": "/public/**", "access": "public"},
@@ -277,3 +279,22 @@ def test_who_comes_from_the_network_is_let_in() -> None:
         assert site.browser.fetch(f"{ORIGIN}/open", headers=headers).status == 200
         spoofed = {"X-Forwarded-For": "192.0.2.7, 203.0.113.9"}
         assert site.browser.fetch(f"{ORIGIN}/open", headers=spoofed).status == 403
+
+
+def test_an_upstream_with_a_name_and_two_origins() -> None:
+    with run_listener(_named("one")) as one, run_listener(_named("two")) as two:
+        over = {
+            "upstreams": {"pair": {"url": [one.origin, two.origin]}},
+            "routes": [{"path": "/one/**", "upstream": one.origin}, {"path": "/pair/**", "upstream": "pair"}],
+        }
+        with run_site(over) as site:
+            site.browser.navigate(f"{ORIGIN}/sign-in")
+            assert {site.browser.fetch(f"{ORIGIN}/pair/x").text for _ in range(2)} == {"one", "two"}
+            assert {site.browser.fetch(f"{ORIGIN}/one/x").text for _ in range(2)} == {"one"}
+            assert two.received[-1].headers["authorization"].startswith("Bearer ")
+            for upstream in site.gateway.upstreams.values():
+                upstream.close()
+
+
+def _named(name: str) -> Callable[[Received], Answer]:
+    return lambda _: Answer(headers={}, body=name)

@@ -23,9 +23,13 @@ PIECE = bytes(MEBIBYTE // 4)
 
 APPLICATION = """
 import os
+from urllib.parse import urlsplit
 from gateway.upstream import Upstream
+from gateway.upstream_origin import Origin
 
-app = Upstream(url=os.environ["UPSTREAM_URL"], pseudonym="gw", connect_timeout=5.0, read_timeout=20.0)
+parts = urlsplit(os.environ["UPSTREAM_URL"])
+origin = Origin(host=parts.hostname, port=parts.port, tls=None, connect_timeout=5.0, read_timeout=20.0)
+app = Upstream(origins=[origin], authority=parts.netloc, pseudonym="gw")
 """
 
 

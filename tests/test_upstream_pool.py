@@ -10,7 +10,8 @@ import pytest
 from raw_origin import GONE, OK, TIMEOUT, call, environ, ignore_start, lines, origin, upstream
 
 from gateway.errors import GatewayError
-from gateway.upstream_pool import MAX_IDLE, MAX_IDLE_SECONDS, Connection, Origin, Pool
+from gateway.upstream_origin import MAX_IDLE, MAX_IDLE_SECONDS, Origin, Pool
+from gateway.upstream_pool import Connection
 
 
 def test_a_connection_is_used_again() -> None:

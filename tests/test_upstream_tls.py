@@ -31,7 +31,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName("api.internal")]),
+            critical=False,
+        )
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
@@ -69,3 +72,29 @@ def test_tls_that_ends_without_closure_is_a_cut(certificate: Certificate) -> Non
     ):
         call(app, environ())
     assert error.value.code == "upstream_answer_invalid"
+
+
+@pytest.mark.parametrize(
+    ("server_name", "code"),
+    [
+        pytest.param("api.internal", "", id="in the certificate"),
+        pytest.param("other.internal", "upstream_unreachable", id="not in the certificate"),
+    ],
+)
+def test_the_certificate_must_name_what_is_configured(certificate: Certificate, server_name: str, code: str) -> None:
+    """RFC 9110 4.3.4; the name is also what the upstream is asked for (RFC 6066 3)."""
+    asked: list[str | None] = []
+    certificate.context.sni_callback = lambda _socket, name, _context: asked.append(name)
+    trust = str(certificate.path)
+    with (
+        origin([OK], tls=certificate.context) as raw,
+        upstream(raw.url, verify_tls=trust, server_name=server_name) as app,
+    ):
+        if code:
+            with pytest.raises(GatewayError) as error:
+                call(app, environ())
+            assert error.value.code == code
+        else:
+            assert call(app, environ()).body == b"ok"
+    assert asked == [server_name]
+    certificate.context.sni_callback = None

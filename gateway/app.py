@@ -44,11 +44,12 @@ from gateway.policy import (
     match_all,
 )
 from gateway.reactions import Reactions, is_repeatable
+from gateway.response_rewriting import rewritten
 from gateway.responses import Responses
 from gateway.session import Session
 from gateway.single_logout import SingleLogout
 from gateway.store import HeldSession
-from gateway.target import Environ, read_target
+from gateway.target import Environ, RequestTarget, read_target
 from gateway.upstream_tokens import UpstreamTokens
 
 _log = logging.getLogger("gateway")
@@ -157,9 +158,13 @@ class Gateway:
             environ=environ,
             cookies=self.settings.cookies,
             personal=held is not None,
+            rewrite=partial(self._rewritten, request.target, route) if route.rewrite_responses else None,
             react=None if held is None else self._reactions(request, route, held, authorization, renewed=renewed),
             watch=None if held is None else partial(self._streams.watched, held.handle),
         )
+
+    def _rewritten(self, target: RequestTarget, route: Route, headers: Headers) -> Headers:
+        return rewritten(headers, target, route, self.settings.rules)
 
     def _authorization(self, request: Request, route: Route, session: Session | None) -> Headers:
         try:

@@ -1,4 +1,4 @@
-"""The command line: serve, check, demo, register, sessions, keys, schema."""
+"""The command line: serve, check, demo, register, routes, sessions, keys, schema."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import click
 from gateway.app import Gateway
 from gateway.assembly import Outside
 from gateway.cli_registration import CONFIGURATION_EXIT_CODE, register, unregister
+from gateway.cli_routes import routes
 from gateway.cli_sessions import sessions
 from gateway.config import Settings, load_standalone_settings
 from gateway.config_docs import configuration_table, schema_text
@@ -93,6 +94,7 @@ def demo(port: int) -> None:
 
 main.add_command(register)
 main.add_command(unregister)
+main.add_command(routes)
 main.add_command(sessions)
 
 

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from gateway.config_model import Document
+from gateway.config_values import OCTETS
 
 
 def schema_text() -> str:
@@ -59,7 +60,7 @@ def _default(field: FieldInfo) -> str:
     if field.default is None or isinstance(field.default, SecretStr):
         return ""
     if isinstance(field.default, int) and not isinstance(field.default, bool):
-        return f"`{_duration(field.default)}`"  # All numbers of the configuration are durations.
+        return f"`{_size(field.default) if OCTETS in field.metadata else _duration(field.default)}`"
     return f"`{json.dumps(field.default)}`" if field.default not in ({}, []) else "none"
 
 
@@ -68,3 +69,8 @@ def _duration(seconds: int) -> str:
         if seconds >= 2 * size and seconds % size == 0:
             return f"{seconds // size}{unit}"
     return f"{seconds}s"
+
+
+def _size(octets: int) -> str:
+    units = (("G", 1024**3), ("M", 1024**2), ("k", 1024))
+    return next((f"{octets // size}{unit}" for unit, size in units if octets and octets % size == 0), str(octets))

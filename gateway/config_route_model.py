@@ -22,6 +22,7 @@ from gateway.config_values import (
     OneOrMore,
     OwnPath,
     Pattern,
+    Size,
     UpstreamReference,
 )
 
@@ -118,6 +119,14 @@ class RouteModel(Model):
     """Where the request goes, by URL or by name; the global upstream if unset."""
     strip_prefix: OwnPath | None = None
     """What is cut from the front of the path before it goes to the upstream."""
+    add_prefix: OwnPath | None = None
+    """What is put before the path then."""
+    rewrite_responses: bool = False
+    """Whether `Location` and `Set-Cookie` of the upstream are put into the words of the site."""
+    max_body: Size | None = None
+    """How large a body may be, 413 otherwise; any if unset."""
+    max_headers: Annotated[Size, Field(ge=1024)] = 65536
+    """How large the fields may be all together that go on, 431 otherwise."""
     preserve_host: bool = True
     """Whether the upstream sees the host of `public_url` or its own."""
     login: Literal["redirect", "never"] = "redirect"

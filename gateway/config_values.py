@@ -6,7 +6,7 @@ import ipaddress
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, SecretStr, WithJsonSchema
@@ -20,6 +20,8 @@ MIN_SECRET_LENGTH = 32
 
 _DURATION = re.compile(r"(\d{1,9})\s*(s|m|h|d)?")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SIZE = re.compile(r"(\d{1,9})\s*([kMG]?)")
+_SIZES = {"": 1, "k": 1024, "M": 1024**2, "G": 1024**3}
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
@@ -36,6 +38,15 @@ def _duration(value: object) -> object:
         return int(match[1]) * _UNITS[match[2] or "s"]
     if not isinstance(value, int) or isinstance(value, bool):
         raise ValueError("write a number with s, m, h or d: 30m")  # noqa: TRY004 - pydantic collects ValueErrors.
+    return value
+
+
+def _size(value: object) -> object:
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match:
+        return int(match[1]) * _SIZES[match[2]]
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError("write a number of octets, with k, M or G: 10M")  # noqa: TRY004 - as above.
     return value
 
 
@@ -242,6 +253,12 @@ _DURATION_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "strin
 Duration = Annotated[
     int, BeforeValidator(_duration), Field(ge=0, le=366 * 86400), WithJsonSchema(_DURATION_SCHEMA, mode="validation")
 ]
+_SIZE_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d{1,9}\s*[kMG]?$"}]}
+
+OCTETS: Final = "octets"
+"""Marks the numbers that are sizes; all others are durations."""
+
+Size = Annotated[int, BeforeValidator(_size), Field(ge=0), OCTETS, WithJsonSchema(_SIZE_SCHEMA, mode="validation")]
 Origin = Annotated[str, AfterValidator(_origin)]
 ProtectedURL = Annotated[str, AfterValidator(_protected_url)]
 UpstreamURL = Annotated[str, AfterValidator(_upstream_url)]

@@ -91,6 +91,12 @@ PARAMETER_REFUSED = _refused("parameter_refused", "A parameter is not accepted h
 METHOD_REFUSED = _problem(
     "method_refused", HTTPStatus.METHOD_NOT_ALLOWED, "The method is not accepted here", _FIX_REQUEST
 )
+REQUEST_BODY_TOO_LARGE = _problem(
+    "request_body_too_large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "What was sent is too large", "Send less at once."
+)
+REQUEST_FIELDS_TOO_LARGE = _problem(
+    "request_fields_too_large", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The request is too large", _OPERATOR
+)
 FORWARDING_LOOP = _problem("forwarding_loop", HTTPStatus.LOOP_DETECTED, "The site is set up to call itself", _OPERATOR)
 
 # Policy: who may see what.

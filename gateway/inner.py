@@ -16,6 +16,7 @@ from gateway.cookies import CookiePolicy
 from gateway.headers import HeaderRules, Headers, inner_headers, response_headers, seen_host
 from gateway.held_answer import HeldAnswer, close_body
 from gateway.policy import Route
+from gateway.request_limits import check_fields, limited_body
 from gateway.session import Session
 from gateway.target import Environ, RequestTarget
 
@@ -36,14 +37,15 @@ Watch = Callable[[Iterable[bytes]], Iterable[bytes]]
 class Admitted:
     """A request that was allowed: calling it calls the inner app.
 
-    `personal` says that a session was needed for it. `react` is given the answer before any of it goes out, `watch` the
-    body, which it may end with the session.
+    `personal` says that a session was needed for it, `rewrite` puts the answer's fields into the words of the site.
+    `react` is given the answer before any of it goes out, `watch` the body, which it may end with the session.
     """
 
     inner: WSGIApplication
     environ: Mapping[str, Any] = field(repr=False)
     cookies: CookiePolicy
     personal: bool
+    rewrite: Callable[[Headers], Headers] | None = None
     react: React | None = None
     watch: Watch | None = None
 
@@ -51,7 +53,8 @@ class Admitted:
         """Call the inner app; no response of it can overwrite our cookies."""
 
         def guarded(status: str, headers: Headers, exc_info: Any = None, /) -> Callable[[bytes], object]:
-            return start_response(status, response_headers(headers, self.cookies, personal=self.personal), exc_info)
+            own = headers if self.rewrite is None else self.rewrite(headers)
+            return start_response(status, response_headers(own, self.cookies, personal=self.personal), exc_info)
 
         if self.react is None:
             return self._watched(self.inner(dict(self.environ), guarded))
@@ -82,7 +85,7 @@ def upstream_url(route: Route, target: RequestTarget, rules: HeaderRules) -> str
         return ""
     parts = urlsplit(route.upstream_url)
     scheme = rules.public_scheme if route.preserve_host else parts.scheme
-    path = target.path.removeprefix(route.strip_prefix) or "/"
+    path = route.inner_path(target.path)
     return f"{scheme}://{_host(rules, route, target)}{parts.path.rstrip('/')}{path}"
 
 
@@ -94,8 +97,11 @@ def inner_environ(
     rules: HeaderRules,
     authorization: Headers,
 ) -> dict[str, Any]:
-    """Make the environ of the inner app: the canonical target, the headers of `inner_headers`, and who is signed in."""
-    path = target.path.removeprefix(route.strip_prefix) or "/"
+    """Make the environ of the inner app: the canonical target, the headers of `inner_headers`, and who is signed in.
+
+    Raises `request_fields_too_large` and `request_body_too_large`, which reading the body may do, too.
+    """
+    path = route.inner_path(target.path)
     raw = f"{path}?{target.query}" if target.query else path
     script_name = str(environ.get("SCRIPT_NAME", ""))
     decoded = unquote_to_bytes(path).decode("latin-1")
@@ -113,7 +119,9 @@ def inner_environ(
     # What an inner app does to the claims is its own affair: the session, which later requests share, is not it.
     identity = {} if session is None else {"REMOTE_USER": session.subject, "AUTH_TYPE": "OpenIDConnect"}
     headers = inner_headers(_headers(environ), target, route, session, rules, authorization)
-    return {**kept, **_http_keys(headers), **made, **identity}
+    check_fields(headers, route.max_headers)
+    body = {} if route.max_body is None else {"wsgi.input": limited_body(environ, route.max_body)}
+    return {**kept, **_http_keys(headers), **made, **identity, **body}
 
 
 def _headers(environ: Environ) -> Headers:

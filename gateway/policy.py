@@ -103,6 +103,10 @@ class Route:
     upstream: str = ""
     upstream_url: str = ""
     strip_prefix: str = ""
+    add_prefix: str = ""
+    rewrite_responses: bool = False
+    max_body: int | None = None
+    max_headers: int = 65536
     preserve_host: bool = True
     provider: str = ""
     token: Token = Token.NONE
@@ -119,6 +123,10 @@ class Route:
         bare = path.rstrip("/")
         lenient = re.compile(self.pattern.pattern, re.DOTALL | re.IGNORECASE)
         return self._is_for(method, host) and any(lenient.fullmatch(form) for form in (bare or "/", f"{bare}/"))
+
+    def inner_path(self, path: str) -> str:
+        """Tell what the path of a request is behind the rule: a prefix cut from it, another put before it."""
+        return self.add_prefix + path.removeprefix(self.strip_prefix) or "/"
 
     def _is_for(self, method: str, host: str) -> bool:
         if self.methods and method not in self.methods and not (method == "HEAD" and "GET" in self.methods):

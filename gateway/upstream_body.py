@@ -52,5 +52,7 @@ def _in_chunks(read: Read, piece: bytes) -> Iterator[bytes]:
 def _read(read: Read, size: int) -> bytes:
     try:
         return read(size)
+    except GatewayError:
+        raise  # What limits the body has its own word for it.
     except Exception as error:  # Each server has its own for a client that left or sent a malformed chunk.
         raise GatewayError(REQUEST_INCOMPLETE, f"the body cannot be read: {type(error).__name__}") from error

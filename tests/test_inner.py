@@ -185,6 +185,21 @@ def _never(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
 
 
 @pytest.mark.parametrize(
+    ("strip_prefix", "path", "inner_path"),
+    [
+        pytest.param("", "/x", "/v2/x", id="nothing is cut"),
+        pytest.param("/api", "/api/x", "/v2/x", id="another is cut"),
+        pytest.param("/api", "/api", "/v2", id="all is cut"),
+        pytest.param("/api", "/api/", "/v2/", id="all but the slash"),
+        pytest.param("/api", "/api/v2/x", "/v2/v2/x", id="the same is there already"),
+    ],
+)
+def test_a_prefix_is_put_before_the_path(strip_prefix: str, path: str, inner_path: str) -> None:
+    made = inner(request(path), replace(UPSTREAM, strip_prefix=strip_prefix, add_prefix="/v2"))
+    assert (made["RAW_URI"], made["PATH_INFO"]) == (inner_path, inner_path)
+
+
+@pytest.mark.parametrize(
     ("members", "raw", "url"),
     [
         pytest.param({}, "/a?b=c", "https://app.example/a", id="the host that is kept, without the query"),

@@ -37,12 +37,14 @@ ORDER: Final = (
     ),
     ("token_revocation", "renewal", "authenticator", "single_logout", "administration", "upstream_tokens"),
     (
-        "responses", "held_answer", "open_streams", "inner", "reactions",
+        "responses", "held_answer", "open_streams", "response_rewriting", "request_limits", "inner",
+        "explanation", "reactions",
         "endpoints", "endpoints.request", "endpoints.keys",
         "endpoints.login", "endpoints.session", "endpoints.logout", "endpoints.single_logout", "endpoints.forward_auth",
         "endpoints.administration", "endpoints.table",
     ),
-    ("assembly", "app", "gunicorn_conf", "devtls", "demo", "cli_registration", "cli_sessions", "cli", "gateway"),
+    ("assembly", "app", "gunicorn_conf", "devtls", "demo", "cli_registration", "cli_routes", "cli_sessions", "cli",
+     "gateway"),
 )  # fmt: skip
 """L0 to L6, each in its own order: a module imports only what stands before it. `gateway` is the package itself."""
 

@@ -296,5 +296,22 @@ def test_an_upstream_with_a_name_and_two_origins() -> None:
                 upstream.close()
 
 
+def test_an_upstream_speaks_of_itself_in_the_words_of_the_site() -> None:
+    def answer(received: Received) -> Answer:
+        home = f"http://{received.headers['host']}"
+        return Answer(status=302, headers={"Location": f"{home}/in", "Set-Cookie": "a=b; Path=/; Domain=127.0.0.1"})
+
+    with run_listener(answer) as listener:
+        rule = {"path": "/app/**", "access": "public", "strip_prefix": "/app", "upstream": listener.origin}
+        routes = [{**rule, "rewrite_responses": True}, {**rule, "path": "/plain/**", "strip_prefix": "/plain"}]
+        with run_site({"routes": routes}) as site:
+            page = site.browser.navigate(f"{ORIGIN}/app/x", follow=False)
+            assert (page.headers["Location"], page.headers["Set-Cookie"]) == (f"{ORIGIN}/app/in", "a=b; Path=/app/")
+            page = site.browser.navigate(f"{ORIGIN}/plain/x", follow=False)
+            assert page.headers["Location"] == f"{ORIGIN.replace('https', 'http')}/in"
+            for upstream in site.gateway.upstreams.values():
+                upstream.close()
+
+
 def _named(name: str) -> Callable[[Received], Answer]:
     return lambda _: Answer(headers={}, body=name)

@@ -1,0 +1,71 @@
+"""gateway routes explain: which rule a request meets, and what becomes of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from gateway.cli_registration import CONFIGURATION_EXIT_CODE
+from gateway.config import load_settings
+from gateway.config_sources import ConfigurationError
+from gateway.errors import GatewayError
+from gateway.explanation import explain as explained
+from gateway.explanation import session_of, target_of
+
+
+@click.group()
+def routes() -> None:
+    """Ask the rules of the configuration what they would do."""
+
+
+@routes.command()
+@click.argument("method")
+@click.argument("url")
+@click.option("--claims", type=click.Path(), help="Claims of who is signed in, a JSON object in a file; - for stdin.")
+@click.option("--scope", default="openid", show_default=True, help="Scopes that were granted.")
+@click.option("--provider", default="", help="Where they signed in, if there are several providers.")
+@click.option("--client", default="127.0.0.1", show_default=True, help="The address that the request comes from.")
+@click.option("--config", "path", type=click.Path(), help="The configuration file (default: config.yaml).")
+def explain(
+    method: str, url: str, claims: str | None, scope: str, provider: str, client: str, path: str | None
+) -> None:
+    """Tell which rule a request meets, why, and which headers would be sent on; URL may be a path alone."""
+    now = int(time.time())
+    try:
+        settings = load_settings(path, os.environ)
+        whole = url if "://" in url else f"{settings.public_url}{url}"
+        target = target_of(method, whole, client)
+        name = provider or next(iter(settings.providers))
+        if name not in settings.providers:
+            _fail(f"{name} is not among the providers")
+        issuer = settings.providers[name].issuer
+        session = None if claims is None else session_of(_read(claims), scope, name, issuer, now)
+        for line in explained(settings, target, session, now):
+            click.echo(line)
+    except ConfigurationError as error:
+        _fail(str(error))
+    except GatewayError as error:
+        click.echo(f"refused: {error}")
+        sys.exit(1)
+
+
+def _read(path: str) -> dict[str, object]:
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+        claims = json.loads(text)
+    except (OSError, ValueError) as error:
+        _fail(f"{path}: {error}")
+    if not isinstance(claims, dict):
+        _fail(f"{path}: is not a JSON object")
+    return claims
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(message, err=True)
+    sys.exit(CONFIGURATION_EXIT_CODE)

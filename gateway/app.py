@@ -19,6 +19,7 @@ from gateway.config import Settings, load_settings, load_standalone_settings, pa
 from gateway.config_sources import ConfigurationError
 from gateway.cookies import session_handles
 from gateway.endpoints.administration import AdministrationEndpoint
+from gateway.endpoints.form import FormEndpoint
 from gateway.endpoints.forward_auth import ForwardAuthEndpoint
 from gateway.endpoints.keys import KeysEndpoint
 from gateway.endpoints.login import LoginEndpoints, LoginFailed
@@ -30,6 +31,7 @@ from gateway.endpoints.table import Endpoints, EndpointTable, endpoint_table
 from gateway.errors import INTERNAL, METHOD_REFUSED, NOT_FOUND, STORE_PER_PROCESS, TOKEN_INACTIVE, GatewayError
 from gateway.headers import Headers
 from gateway.inner import Admitted, inner_environ, upstream_url
+from gateway.logs import log_to_stderr
 from gateway.oidc.challenge import StepUp
 from gateway.open_streams import OpenStreams
 from gateway.policy import (
@@ -77,6 +79,13 @@ class Gateway:
         )
         self._login = LoginEndpoints(
             settings=settings, authenticator=self.authenticator, responses=self._responses, entropy=outside.entropy
+        )
+        self._form = FormEndpoint(
+            settings=settings,
+            authenticator=self.authenticator,
+            responses=self._responses,
+            entropy=outside.entropy,
+            clock=outside.clock,
         )
         self.endpoints = self._lay_out_endpoints(outside)
         self.upstreams = make_upstreams(settings)
@@ -201,6 +210,9 @@ class Gateway:
         return self._judged(request, routes, renewed, renewed=True)
 
     def _challenge(self, request: Request, routes: Sequence[Route]) -> Response:
+        kept = self._form.keep(request) if routes[0].keep_forms else None
+        if kept is not None:
+            return kept
         # A login ends at the host of `public_url`, and is of no use to a route of other hosts.
         elsewhere = bool(routes[0].hosts) and request.target.host != self.settings.rules.public_host
         if not request.target.navigation or not routes[0].redirect_to_login or elsewhere:
@@ -255,6 +267,7 @@ class Gateway:
                 tokens=self.tokens,
                 clock=outside.clock,
             ),
+            form=self._form,
             keys=KeysEndpoint(settings=settings, responses=responses),
             administration=AdministrationEndpoint(
                 administration=Administration(store=self.store, issuers=issuers),
@@ -277,17 +290,8 @@ def create_app() -> Gateway:
     Raises `ConfigurationError`.
     """
     settings = load_standalone_settings(None, os.environ)
-    _log_to_stderr(settings.log_level)
+    log_to_stderr(settings.log_level)
     return Gateway(settings, None, Outside())
-
-
-def _log_to_stderr(level: str) -> None:
-    # Only a gateway that stands alone sets up logging; wrapped around an app, it logs to whatever the app has set up.
-    if not _log.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-        _log.addHandler(handler)
-    _log.setLevel(level.upper())
 
 
 def _nothing_here(_environ: dict[str, Any], _start_response: StartResponse) -> Iterable[bytes]:

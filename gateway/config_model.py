@@ -197,6 +197,7 @@ class Document(Model):
                 "userinfo",
                 "session",
                 "refresh",
+                "form",
                 "jwks.json",
                 "admin/sessions",
                 "backchannel-logout",

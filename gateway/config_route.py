@@ -37,6 +37,7 @@ def route_of(model: RouteModel, default_upstream: str, addresses: Mapping[str, s
         requirement=_requirement(model.require),
         provider=model.provider or "",
         redirect_to_login=model.login == "redirect",
+        keep_forms=model.keep_forms,
         allow_encoded_slash=model.allow_encoded_slash,
         upstream=upstream,
         upstream_url=addresses.get(upstream, ""),

@@ -131,6 +131,8 @@ class RouteModel(Model):
     """Whether the upstream sees the host of `public_url` or its own."""
     login: Literal["redirect", "never"] = "redirect"
     """Whether a navigation without a session is sent to the login, or gets 401 like everything else."""
+    keep_forms: bool = False
+    """Whether a small form that meets no session is kept by the browser, sealed, and offered again after the login."""
     require: RequireModel = RequireModel()
     """What the session must show."""
     provider: Name | None = None

@@ -25,6 +25,9 @@ MAX_TRANSACTION_BYTES = 4096
 TRANSACTION_SECONDS = 900
 NOTE_SECONDS = 60
 LOGOUT_SECONDS = 600
+FORM_SECONDS = 600
+MAX_COOKIE = 4000
+"""What browsers keep of name and value together (RFC 6265bis 5.6), with a little room."""
 
 _DIGEST = re.compile(r"[0-9a-f]{16}")
 
@@ -62,6 +65,11 @@ class CookiePolicy:
         """The name of the note of a logout that is under way at the provider."""
         return f"{self.session}-logout"
 
+    @property
+    def form(self) -> str:
+        """The name of the form that waits for a login."""
+        return f"{self.session}-form"
+
     def transaction(self, state: str) -> str:
         """Name the cookie of the login with that state."""
         # Nothing is proven of the state of a signed answer yet, and JSON can hold half of a surrogate pair.
@@ -75,7 +83,9 @@ class CookiePolicy:
         """Tell whether a cookie of that name is one of ours, whatever its prefix and case."""
         bare = name.strip().lower().removeprefix("__host-").removeprefix("__secure-")
         own = self.name.lower()
-        return bare in (own, f"{own}-retry", f"{own}-logout", f"{own}-stepup") or bare.startswith(f"{own}-tx-")
+        return bare in (own, f"{own}-retry", f"{own}-logout", f"{own}-stepup", f"{own}-form") or bare.startswith(
+            f"{own}-tx-"
+        )
 
     def is_transaction(self, name: str) -> bool:
         """Tell whether a cookie of that name is a login's; whatever else follows our prefix is not echoed."""
@@ -88,6 +98,15 @@ class LogoutNote:
 
     state: str
     return_to: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptForm:
+    """A form that was sent without a session: where to, what it said, and when in seconds since the epoch."""
+
+    target: str
+    body: str
+    kept_at: int
 
 
 def read_cookies(header: str) -> list[tuple[str, str]]:
@@ -176,6 +195,23 @@ def find_logout(policy: CookiePolicy, header: str, state: str) -> LogoutNote | N
         if members is not None and same_text(str(members.get("state")), state):
             return LogoutNote(state=state, return_to=str(members.get("return_to", "")))
     return None
+
+
+def keep_form(policy: CookiePolicy, form: KeptForm, entropy: Entropy) -> str | None:
+    """Make the `Set-Cookie` that keeps a form; None where it is too large for a cookie."""
+    value = _sealed(policy, "form", asdict(form), entropy)
+    return _set_cookie(policy, policy.form, value, max_age=FORM_SECONDS) if len(value) < MAX_COOKIE else None
+
+
+def find_form(policy: CookiePolicy, header: str) -> KeptForm | None:
+    """Find the form that the browser keeps."""
+    members = _opened(policy, "form", cookie_value(header, policy.form) or "")
+    if members is None:
+        return None
+    try:
+        return KeptForm(**members)  # type: ignore[arg-type]
+    except TypeError:  # Sealed by a release that knew other members.
+        return None
 
 
 def cookie_value(header: str, name: str) -> str | None:

@@ -99,6 +99,7 @@ class Route:
     access: Access = Access.REQUIRED
     requirement: Requirement = field(default_factory=Requirement)
     redirect_to_login: bool = True
+    keep_forms: bool = False
     allow_encoded_slash: bool = False
     upstream: str = ""
     upstream_url: str = ""

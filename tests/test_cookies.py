@@ -104,7 +104,7 @@ def test_a_transaction_has_a_cookie_of_its_own_for_each_state(policy: CookiePoli
 
 OWN_NAMES: Final = [
     "gateway", "__Host-gateway", "__Secure-gateway", "GATEWAY", "__HOST-Gateway", "__host-gateway", " gateway ",
-    "gateway-retry", "__Host-gateway-stepup", "gateway-logout", "__Host-gateway-LOGOUT", "gateway-tx-",
+    "gateway-retry", "__Host-gateway-stepup", "gateway-form", "gateway-logout", "__Host-gateway-LOGOUT", "gateway-tx-",
     "__Host-gateway-tx-0123456789abcdef", "__Secure-GATEWAY-TX-1", "__Host-__Secure-gateway", "\tgateway",
 ]  # fmt: skip
 OTHER_NAMES: Final = [

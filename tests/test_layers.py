@@ -41,10 +41,11 @@ ORDER: Final = (
         "explanation", "reactions",
         "endpoints", "endpoints.request", "endpoints.keys",
         "endpoints.login", "endpoints.session", "endpoints.logout", "endpoints.single_logout", "endpoints.forward_auth",
+        "endpoints.form",
         "endpoints.administration", "endpoints.table",
     ),
-    ("assembly", "app", "gunicorn_conf", "devtls", "demo", "cli_registration", "cli_routes", "cli_sessions", "cli",
-     "gateway"),
+    ("logs", "assembly", "app", "gunicorn_conf", "devtls", "demo", "cli_registration", "cli_routes", "cli_sessions",
+     "cli", "gateway"),
 )  # fmt: skip
 """L0 to L6, each in its own order: a module imports only what stands before it. `gateway` is the package itself."""
 

@@ -222,6 +222,8 @@ class LoginEndpoints:
     def _landing(self, return_to: str) -> str:
         path = return_to.partition("#")[0].partition("?")[0]
         own = (self.settings.callback_path, self.settings.prefix)
+        if return_to == f"{self.settings.prefix}/form":
+            return return_to  # It offers what waited for the login, and does nothing else.
         if any(path == each or path.startswith(f"{each}/") for each in own):
             return "/"  # Landing on an endpoint of ours would start a login or a logout anew.
         return return_to if len(return_to) <= MAX_RETURN_TO else path if len(path) <= MAX_RETURN_TO else "/"

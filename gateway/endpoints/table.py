@@ -10,6 +10,7 @@ from werkzeug import Response
 
 from gateway.config import Settings
 from gateway.endpoints.administration import AdministrationEndpoint
+from gateway.endpoints.form import FormEndpoint
 from gateway.endpoints.forward_auth import ForwardAuthEndpoint
 from gateway.endpoints.keys import KeysEndpoint
 from gateway.endpoints.login import LoginEndpoints
@@ -41,6 +42,7 @@ class Endpoints:
     single_logouts: Sequence[SingleLogoutEndpoints]
     session: SessionEndpoints
     forward_auth: ForwardAuthEndpoint
+    form: FormEndpoint
     keys: KeysEndpoint
     administration: AdministrationEndpoint
 
@@ -59,6 +61,7 @@ def endpoint_table(settings: Settings, endpoints: Endpoints) -> EndpointTable:
         f"{prefix}/userinfo": Endpoint(methods=_READ, answer=session.userinfo),
         f"{prefix}/session": Endpoint(methods=_READ, answer=session.session),
         f"{prefix}/refresh": Endpoint(methods=("POST",), answer=session.refresh),
+        f"{prefix}/form": Endpoint(methods=("GET",), answer=endpoints.form.again),
         f"{prefix}/admin/sessions": Endpoint(methods=(*_READ, "DELETE"), answer=endpoints.administration.sessions),
         "/ping": Endpoint(methods=_READ, answer=session.ping),
         "/ready": Endpoint(methods=_READ, answer=session.ready),

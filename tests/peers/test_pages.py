@@ -28,6 +28,8 @@ PAGES: Mapping[str, Mapping[str, object]] = {
     "sign_out": {"action": "/oauth2/sign_out", "fields": {"rd": "/bye?a=1&b=2"}, "user": HOSTILE},
     "signed_out": {"home": "/"},
     "end_session": {"wanted": {"url": "/end", "fields": {"id_token_hint": "a.b.c", "state": TARGET}}},
+    "form_kept": {"sign_in": "/oauth2/start?rd=/oauth2/form"},
+    "form_again": {"target": TARGET, "fields": [("a", HOSTILE), (HOSTILE, ""), ("text", "two\r\nlines")]},
     "fragment": {"start": "/oauth2/start", "target": TARGET},
 }
 STILL_PAGES = [pytest.param(name, id=name) for name in PAGES if name not in ("fragment", "end_session")]

@@ -12,23 +12,25 @@ from wsgiref.types import StartResponse, WSGIApplication
 
 from werkzeug import Response
 
-from gateway.administration import Administration
-from gateway.assembly import Outside, make_providers, make_store, make_upstreams
+from gateway.assembly import Outside, make_bearer, make_providers, make_store, make_upstreams
 from gateway.authenticator import Authenticator
+from gateway.bearer import BearerRefused, insufficient
 from gateway.config import Settings, load_settings, load_standalone_settings, parse_settings
 from gateway.config_sources import ConfigurationError
 from gateway.cookies import session_handles
-from gateway.endpoints.administration import AdministrationEndpoint
+from gateway.endpoint_assembly import Parts, lay_out_endpoints
 from gateway.endpoints.form import FormEndpoint
-from gateway.endpoints.forward_auth import ForwardAuthEndpoint
-from gateway.endpoints.keys import KeysEndpoint
 from gateway.endpoints.login import LoginEndpoints, LoginFailed
-from gateway.endpoints.logout import LogoutEndpoints
 from gateway.endpoints.request import Request
-from gateway.endpoints.session import SessionEndpoints
-from gateway.endpoints.single_logout import SingleLogoutEndpoints
-from gateway.endpoints.table import Endpoints, EndpointTable, endpoint_table
-from gateway.errors import INTERNAL, METHOD_REFUSED, NOT_FOUND, STORE_PER_PROCESS, TOKEN_INACTIVE, GatewayError
+from gateway.errors import (
+    ACCESS_DENIED,
+    INTERNAL,
+    METHOD_REFUSED,
+    NOT_FOUND,
+    STORE_PER_PROCESS,
+    TOKEN_INACTIVE,
+    GatewayError,
+)
 from gateway.headers import Headers
 from gateway.inner import Admitted, inner_environ, upstream_url
 from gateway.logs import log_to_stderr
@@ -37,10 +39,9 @@ from gateway.open_streams import OpenStreams
 from gateway.policy import (
     SAFE_METHODS,
     Decision,
-    Route,
-    Token,
     Verdict,
     asks_who,
+    bearer_ways,
     decide_all,
     fitting_session,
     match_all,
@@ -48,10 +49,10 @@ from gateway.policy import (
 from gateway.reactions import Reactions, is_repeatable
 from gateway.response_rewriting import rewritten
 from gateway.responses import Responses
+from gateway.route import Route, Token
 from gateway.session import Session
-from gateway.single_logout import SingleLogout
 from gateway.store import HeldSession
-from gateway.target import Environ, RequestTarget, read_target
+from gateway.target import Environ, read_target
 from gateway.upstream_tokens import UpstreamTokens
 
 _log = logging.getLogger("gateway")
@@ -72,6 +73,7 @@ class Gateway:
             entropy=outside.entropy,
             sleep=outside.sleep,
         )
+        self._bearer = make_bearer(settings, self.providers, self.store, outside)
         self.tokens = UpstreamTokens(providers=self.providers, clock=outside.clock, entropy=outside.entropy)
         self._clock = outside.clock
         self._responses = Responses(
@@ -87,7 +89,18 @@ class Gateway:
             entropy=outside.entropy,
             clock=outside.clock,
         )
-        self.endpoints = self._lay_out_endpoints(outside)
+        parts = Parts(
+            settings=settings,
+            authenticator=self.authenticator,
+            responses=self._responses,
+            store=self.store,
+            providers=self.providers,
+            tokens=self.tokens,
+            login=self._login,
+            form=self._form,
+            outside=outside,
+        )
+        self.endpoints = lay_out_endpoints(parts)
         self.upstreams = make_upstreams(settings)
         self._streams = OpenStreams(lambda handle: self.authenticator.find_session([handle]) is not None)
         self._inner: Mapping[str, WSGIApplication] = {**self.upstreams, "": app or _nothing_here}
@@ -131,7 +144,29 @@ class Gateway:
         if target.path in self.endpoints:
             return self._endpoint(request)
         routes = match_all(self.settings.routes, self.settings.default_route, target)
+        client = self._client(request, routes)
+        if client is not None:
+            return self._judged_client(request, routes, client)
         return self._judged(request, routes, self._held(request) if asks_who(routes) else None)
+
+    def _client(self, request: Request, routes: Sequence[Route]) -> Session | None:
+        """Return who brings an access token of their own, where the rules let them."""
+        ways, field = bearer_ways(routes), request.environ.get("HTTP_AUTHORIZATION")
+        if not ways or field is None:
+            return None
+        return self._bearer.session(str(field), ways, next((one.provider for one in routes if one.provider), ""))
+
+    def _judged_client(self, request: Request, routes: Sequence[Route], client: Session) -> Response | Admitted:
+        """Decide by the token alone: never a redirect, never a cookie, and no other session in its place."""
+        if fitting_session(routes, client) is None:
+            raise GatewayError(ACCESS_DENIED, f"a token of the provider {client.provider}")
+        now, origin = int(self._clock()), self.settings.public_url
+        decision = decide_all(routes, client, request.target, public_origin=origin, now=now, ambient=False)
+        if decision.verdict is Verdict.ALLOW:
+            return self._admitted(request, routes[0], client)
+        if decision.step_up is not None:
+            return self._responses.step_up_required(decision.step_up)
+        return self._failed(request.environ, insufficient(_refusal(decision), routes, client))
 
     def _judged(
         self, request: Request, routes: Sequence[Route], held: HeldSession | None, *, renewed: bool = False
@@ -140,12 +175,12 @@ class Gateway:
         now = int(self._clock())
         decision = decide_all(routes, session, request.target, public_origin=self.settings.public_url, now=now)
         if decision.verdict is Verdict.ALLOW:
-            return self._admitted(request, routes[0], None if session is None else held, renewed=renewed)
+            return self._admitted(request, routes[0], session, None if session is None else held, renewed=renewed)
         if decision.verdict is Verdict.LOGIN:
             return self._challenge(request, routes)
         if decision.step_up is not None and session is not None:
             return self._step_up(request, routes[0], session, decision.step_up)
-        return self._refused(request, decision)
+        return self._failed(request.environ, _refusal(decision))
 
     def _endpoint(self, request: Request) -> Response:
         endpoint = self.endpoints[request.target.path]
@@ -158,22 +193,26 @@ class Gateway:
     def _held(self, request: Request) -> HeldSession | None:
         return self.authenticator.current_session(session_handles(self.settings.cookies, request.cookies))
 
-    def _admitted(self, request: Request, route: Route, held: HeldSession | None, *, renewed: bool = False) -> Admitted:
-        session = None if held is None else held.session
+    def _admitted(
+        self,
+        request: Request,
+        route: Route,
+        session: Session | None,
+        held: HeldSession | None = None,
+        *,
+        renewed: bool = False,
+    ) -> Admitted:
         authorization = self._authorization(request, route, session)
         environ = inner_environ(request.environ, request.target, route, session, self.settings.rules, authorization)
         return Admitted(
             inner=self._inner[route.upstream],
             environ=environ,
             cookies=self.settings.cookies,
-            personal=held is not None,
-            rewrite=partial(self._rewritten, request.target, route) if route.rewrite_responses else None,
+            personal=session is not None,
+            rewrite=partial(rewritten, request.target, route, self.settings.rules) if route.rewrite_responses else None,
             react=None if held is None else self._reactions(request, route, held, authorization, renewed=renewed),
             watch=None if held is None else partial(self._streams.watched, held.handle),
         )
-
-    def _rewritten(self, target: RequestTarget, route: Route, headers: Headers) -> Headers:
-        return rewritten(headers, target, route, self.settings.rules)
 
     def _authorization(self, request: Request, route: Route, session: Session | None) -> Headers:
         try:
@@ -192,7 +231,7 @@ class Gateway:
         navigation = request.target.navigation and route.redirect_to_login
         return Reactions(
             remember_nonce=partial(self.tokens.remember_nonce, route.upstream) if proven else None,
-            prove=partial(self._admitted, request, route, held, renewed=renewed) if again else None,
+            prove=partial(self._admitted, request, route, held.session, held, renewed=renewed) if again else None,
             renew=partial(self._renewed, request, route, held) if renews else None,
             step_up=partial(self._login.step_up, request, held.session) if navigation else None,
         )
@@ -216,7 +255,7 @@ class Gateway:
         # A login ends at the host of `public_url`, and is of no use to a route of other hosts.
         elsewhere = bool(routes[0].hosts) and request.target.host != self.settings.rules.public_host
         if not request.target.navigation or not routes[0].redirect_to_login or elsewhere:
-            return self._responses.unauthorized()
+            return self._responses.unauthorized(bearer=bool(bearer_ways(routes)))
         if self.settings.keep_fragment:
             return self._responses.fragment(request.target.raw)
         provider = next((route.provider for route in routes if route.provider), "")
@@ -227,55 +266,18 @@ class Gateway:
             return self._responses.step_up_required(demand)
         return self._login.step_up(request, session, demand)
 
-    def _refused(self, request: Request, decision: Decision) -> Response:
-        error = GatewayError(decision.problem or INTERNAL, decision.detail)
-        return self._failed(request.environ, error)
-
     def _failed(self, environ: Environ, error: GatewayError) -> Response:
         reference = self._responses.reference()
         asked = f"{environ.get('REQUEST_METHOD', '')} {environ.get('PATH_INFO', '')}"[:240]
         _log.warning("%r: %s (reference %s)", asked, error, reference)
         html = "text/html" in environ.get("HTTP_ACCEPT", "")
         again = error.return_to if isinstance(error, LoginFailed) else ""
-        return self._responses.error(error, html=html, reference=reference, again=again)
+        challenge = error.challenge if isinstance(error, BearerRefused) else ""
+        return self._responses.error(error, html=html, reference=reference, again=again, challenge=challenge)
 
-    def _lay_out_endpoints(self, outside: Outside) -> EndpointTable:
-        settings, authenticator, responses = self.settings, self.authenticator, self._responses
-        logout = SingleLogout(providers=self.providers, store=self.store)
-        issuers = [one.settings.issuer for one in self.providers.values()]
-        endpoints = Endpoints(
-            login=self._login,
-            logout=LogoutEndpoints(
-                settings=settings, authenticator=authenticator, responses=responses, entropy=outside.entropy
-            ),
-            single_logouts=[
-                SingleLogoutEndpoints(provider=one, logout=logout, responses=responses)
-                for one in self.providers.values()
-            ],
-            session=SessionEndpoints(
-                settings=settings,
-                authenticator=authenticator,
-                responses=responses,
-                store=self.store,
-                providers=self.providers,
-                clock=outside.clock,
-            ),
-            forward_auth=ForwardAuthEndpoint(
-                settings=settings,
-                authenticator=authenticator,
-                responses=responses,
-                tokens=self.tokens,
-                clock=outside.clock,
-            ),
-            form=self._form,
-            keys=KeysEndpoint(settings=settings, responses=responses),
-            administration=AdministrationEndpoint(
-                administration=Administration(store=self.store, issuers=issuers),
-                responses=responses,
-                tokens=settings.admin_tokens,
-            ),
-        )
-        return endpoint_table(settings, endpoints)
+
+def _refusal(decision: Decision) -> GatewayError:
+    return GatewayError(decision.problem or INTERNAL, decision.detail)
 
 
 def _wrapping(settings: Settings, app: WSGIApplication | None) -> Settings:

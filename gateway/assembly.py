@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from gateway.back_channel import CALLS_OF_ONE_AMONG_SEVERAL, UNLIMITED_CALLS, BackChannel
 from gateway.backends.base import Backend
 from gateway.backends.choice import make_backend
+from gateway.bearer import BearerRules, BearerTokens
 from gateway.config import Settings
 from gateway.config_provider import ProviderSettings
 from gateway.config_upstream import UNIX, UpstreamSettings
@@ -55,6 +56,16 @@ def make_store(settings: Settings, outside: Outside) -> SessionStore:
         entropy=outside.entropy,
         local_cache=settings.local_cache,
     )
+
+
+def make_bearer(
+    settings: Settings, providers: Mapping[str, Provider], store: SessionStore, outside: Outside
+) -> BearerTokens:
+    """Make what checks the access tokens that clients bring."""
+    rules = BearerRules(
+        token=settings.bearer, jwt_seconds=settings.local_cache, introspection_seconds=settings.bearer_cache
+    )
+    return BearerTokens(providers=providers, store=store, rules=rules, clock=outside.clock)
 
 
 def make_upstreams(settings: Settings) -> Mapping[str, Upstream]:

@@ -17,8 +17,9 @@ from gateway.config_sources import ConfigurationError, Sources, overlay, read_so
 from gateway.config_upstream import UpstreamSettings, upstreams_of
 from gateway.cookies import CookiePolicy
 from gateway.headers import HeaderRules, header_rules
+from gateway.oidc.access_token import AccessTokenRules
 from gateway.oidc.client import SenderConstraint
-from gateway.policy import Route
+from gateway.route import Route
 from gateway.sealing import KeyRing
 from gateway.session import Lifetimes
 from gateway.target import Network
@@ -52,6 +53,8 @@ class Settings:
     lifetimes: Lifetimes
     local_cache: int
     store: StoreSettings
+    bearer: AccessTokenRules
+    bearer_cache: int
     routes: tuple[Route, ...]
     default_route: Route
     rules: HeaderRules
@@ -168,6 +171,8 @@ def _settings(document: Document) -> Settings:
         ),
         local_cache=document.session.local_cache,
         store=_store(document.session.store),
+        bearer=_bearer(document),
+        bearer_cache=document.bearer.cache,
         routes=routes,
         default_route=default_route,
         rules=header_rules(cookies, document.public_url, (*routes, default_route)),
@@ -178,6 +183,16 @@ def _settings(document: Document) -> Settings:
         forward_method_header=document.forward_auth.method_header,
         admin_tokens=tuple(token.get_secret_value() for token in document.admin_token),
         log_level=document.log_level,
+    )
+
+
+def _bearer(document: Document) -> AccessTokenRules:
+    model = document.bearer
+    return AccessTokenRules(
+        audience=frozenset(model.audience),
+        types=frozenset(name.lower().removeprefix("application/") for name in model.types),
+        algorithms=tuple(model.algorithms),
+        leeway=min(provider.clock_leeway for provider in document.named_providers.values()),
     )
 
 

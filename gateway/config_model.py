@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from gateway.config_authorization_model import Model
 from gateway.config_provider_model import ProviderModel
-from gateway.config_route_model import RouteModel
+from gateway.config_route_model import BearerModel, RouteModel
 from gateway.config_upstream_model import ConnectionModel, UpstreamModel
 from gateway.config_values import (
     CookieName,
@@ -127,6 +127,8 @@ class Document(Model):
     """Several providers by name, each with the keys of `provider`; where none is named, users choose."""
     session: SessionModel
     """How sessions are kept."""
+    bearer: BearerModel = BearerModel()
+    """What the access tokens must show that clients bring, where a rule lets them."""
     routes: Listed[RouteModel] = []
     """Rules for paths, the first that fits holds; where none does, login is required."""
     prefix: OwnPath = "/oauth2"
@@ -182,6 +184,19 @@ class Document(Model):
                 raise ValueError(
                     f"routes: {route.path} needs an ID token, which a provider of type oauth2 does not give"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _bearer_tokens_are_for_us(self) -> Document:
+        ways = {way for route in self.routes for way in route.bearer}
+        if ways and not self.bearer.audience:
+            raise ValueError("bearer.audience must name us: a token that was made for another counts for nothing here")
+        for route in self.routes:
+            if "introspection" in route.bearer and len(self.named_providers) > 1 and route.provider is None:
+                raise ValueError(f"routes: {route.path} must name the provider that is asked about tokens")
+        clients = {provider.client_id for provider in self.named_providers.values()}
+        if "jwt" in {each.lower() for each in self.bearer.types} and clients & set(self.bearer.audience):
+            raise ValueError("bearer.audience must not be a client_id where typ JWT counts: ID tokens are for that")
         return self
 
     @model_validator(mode="after")

@@ -18,7 +18,7 @@ from gateway.config_route_model import (
 )
 from gateway.config_sources import ConfigurationError
 from gateway.oidc.exchange import ExchangeWanted
-from gateway.policy import Access, Check, Requirement, Route, Token, compile_pattern
+from gateway.route import Access, Bearer, Check, Requirement, Route, Token, compile_pattern
 
 
 def route_of(model: RouteModel, default_upstream: str, addresses: Mapping[str, str]) -> Route:
@@ -37,6 +37,7 @@ def route_of(model: RouteModel, default_upstream: str, addresses: Mapping[str, s
         requirement=_requirement(model.require),
         provider=model.provider or "",
         redirect_to_login=model.login == "redirect",
+        bearer=frozenset(Bearer(way) for way in model.bearer),
         keep_forms=model.keep_forms,
         allow_encoded_slash=model.allow_encoded_slash,
         upstream=upstream,

@@ -104,6 +104,24 @@ class ExchangedTokenModel(Model):
     """What the exchanged token is for."""
 
 
+AsymmetricAlgorithm = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519",
+]  # fmt: skip
+
+
+class BearerModel(Model):
+    """What the access tokens must show that clients bring, where a rule lets them (RFC 9068, RFC 7662)."""
+
+    audience: Listed[str] = []
+    """Our names in `aud`, of which a token must have one."""
+    types: Annotated[Listed[str], Field(min_length=1)] = ["at+jwt"]
+    """The kinds (`typ`) of JWT that count; add JWT for a provider that writes no other."""
+    algorithms: Annotated[Listed[AsymmetricAlgorithm], Field(min_length=1)] = ["RS256", "ES256", "PS256"]
+    """The only algorithms that they may be signed with."""
+    cache: Annotated[Duration, Field(le=600)] = 30
+    """How long the provider's word about an opaque token is believed, and a withdrawn one may go unseen; 0: never."""
+
+
 class RouteModel(Model):
     """A rule for paths."""
 
@@ -131,6 +149,8 @@ class RouteModel(Model):
     """Whether the upstream sees the host of `public_url` or its own."""
     login: Literal["redirect", "never"] = "redirect"
     """Whether a navigation without a session is sent to the login, or gets 401 like everything else."""
+    bearer: Listed[Literal["jwt", "introspection"]] = []
+    """How an access token is checked that a client brings (`bearer`); where it is empty, no such token counts."""
     keep_forms: bool = False
     """Whether a small form that meets no session is kept by the browser, sealed, and offered again after the login."""
     require: RequireModel = RequireModel()

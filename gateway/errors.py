@@ -36,6 +36,10 @@ def _logout_refused(code: str) -> Problem:
     return _refused(code, "The logout token is not acceptable", _SIGN_OUT)
 
 
+def _token_refused(code: str) -> Problem:
+    return _problem(code, HTTPStatus.UNAUTHORIZED, "The access token is not accepted here", "Get a new one.")
+
+
 def _unavailable(code: str, title: str) -> Problem:
     return _problem(code, HTTPStatus.SERVICE_UNAVAILABLE, title, _LATER)
 
@@ -216,6 +220,18 @@ EXCHANGE_REFUSED = _problem(
 EXCHANGE_INVALID = _problem(
     "exchange_invalid", HTTPStatus.BAD_GATEWAY, "The sign-in service gave a wrong answer", _OPERATOR
 )
+
+# The access token that a client brings, in the order of the checks (RFC 9068 4).
+BEARER_MALFORMED = _refused("bearer_malformed", "The Authorization field is malformed")
+ACCESS_TOKEN_TYPE_REFUSED = _token_refused("access_token_type_refused")
+ACCESS_TOKEN_CLAIM_INVALID = _token_refused("access_token_claim_invalid")
+ACCESS_TOKEN_ISS_MISMATCH = _token_refused("access_token_iss_mismatch")
+ACCESS_TOKEN_AUD_MISMATCH = _token_refused("access_token_aud_mismatch")
+ACCESS_TOKEN_EXPIRED = _token_refused("access_token_expired")
+ACCESS_TOKEN_NOT_YET_VALID = _token_refused("access_token_not_yet_valid")
+ACCESS_TOKEN_BOUND = _token_refused("access_token_bound")
+ACCESS_TOKEN_REVOKED = _token_refused("access_token_revoked")
+INVALID_TOKEN = _token_refused("invalid_token")
 
 # Registration, which only the command line meets.
 REGISTRATION_REFUSED = _problem(

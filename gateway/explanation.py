@@ -8,7 +8,8 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from gateway.config import Settings
 from gateway.headers import Headers, inner_headers
-from gateway.policy import Decision, Route, Token, Verdict, asks_who, decide_all, fitting_session, match_all
+from gateway.policy import Decision, Verdict, asks_who, decide_all, fitting_session, match_all
+from gateway.route import Route, Token
 from gateway.session import Session
 from gateway.target import RequestTarget, read_target
 

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 from gateway.claims import claim_at, is_withheld, vouched
 from gateway.cookies import CookiePolicy, is_own_set_cookie, without_own
 from gateway.errors import GROUPS_OVERAGE, GatewayError
-from gateway.policy import Route
+from gateway.route import Route
 from gateway.session import Session
 from gateway.target import RequestTarget
 

@@ -15,8 +15,8 @@ from werkzeug import Response
 from gateway.cookies import CookiePolicy
 from gateway.headers import HeaderRules, Headers, inner_headers, response_headers, seen_host
 from gateway.held_answer import HeldAnswer, close_body
-from gateway.policy import Route
 from gateway.request_limits import check_fields, limited_body
+from gateway.route import Route
 from gateway.session import Session
 from gateway.target import Environ, RequestTarget
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from gateway.condition import Condition
 from gateway.errors import (
     ACCESS_DENIED,
     CROSS_SITE_REFUSED,
@@ -20,33 +19,13 @@ from gateway.errors import (
     Problem,
 )
 from gateway.oidc.challenge import StepUp
-from gateway.oidc.exchange import ExchangeWanted
+from gateway.route import Access, Bearer, Requirement, Route
 from gateway.session import Session
-from gateway.target import RequestTarget, canonical_encoding
+from gateway.target import RequestTarget
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-_PORT = re.compile(r":[0-9]*$")
 _SLASHES = re.compile(r"(?:/|%2F)+")
-
-
-class Access(enum.Enum):
-    """What a route asks of a visitor."""
-
-    PUBLIC = "public"
-    OPTIONAL = "optional"
-    REQUIRED = "required"
-    DENY = "deny"
-
-
-class Token(enum.Enum):
-    """Which token the upstream receives as `Authorization: Bearer`."""
-
-    ACCESS_TOKEN = "access_token"
-    ID_TOKEN = "id_token"
-    INTROSPECTED = "introspected"
-    EXCHANGED = "exchanged"
-    NONE = "none"
 
 
 class Verdict(enum.Enum):
@@ -57,82 +36,6 @@ class Verdict(enum.Enum):
     STEP_UP = "step_up"
     FORBID = "forbid"
     DENY = "deny"
-
-
-Check = Callable[[Session, RequestTarget], object]
-"""A rule written in Python: only the answer `True` lets a request pass."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Requirement:
-    """What a session must show, and a fit login, and whatever else a Python function asks.
-
-    `acr` are authentication classes of which the login must have one, `max_age` how old it may be in seconds.
-    """
-
-    condition: Condition = field(default_factory=Condition)
-    acr: tuple[str, ...] = ()
-    max_age: int | None = None
-    check: Check | None = None
-
-    @property
-    def demand(self) -> StepUp:
-        """What a login must show."""
-        return StepUp(acr_values=self.acr, max_age=self.max_age)
-
-    def step_up(self, session: Session, now: int) -> StepUp | None:
-        """Tell what a new login would have to show that this one does not, or None (RFC 9470)."""
-        return None if session.satisfies(self.demand, now) else self.demand
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """A rule: which targets it is about, what it asks, and where they go.
-
-    `upstream` is the name or the URL of what is behind it, `upstream_url` the URL that this is known by.
-    """
-
-    path: str
-    pattern: re.Pattern[str]
-    methods: frozenset[str] = frozenset()
-    hosts: tuple[str, ...] = ()
-    access: Access = Access.REQUIRED
-    requirement: Requirement = field(default_factory=Requirement)
-    redirect_to_login: bool = True
-    keep_forms: bool = False
-    allow_encoded_slash: bool = False
-    upstream: str = ""
-    upstream_url: str = ""
-    strip_prefix: str = ""
-    add_prefix: str = ""
-    rewrite_responses: bool = False
-    max_body: int | None = None
-    max_headers: int = 65536
-    preserve_host: bool = True
-    provider: str = ""
-    token: Token = Token.NONE
-    exchange: ExchangeWanted | None = None
-    identity_headers: bool = False
-    request_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-    def fits(self, method: str, path: str, host: str = "") -> bool:
-        """Tell whether the rule is about that method, path and host; HEAD goes wherever GET does."""
-        return self._is_for(method, host) and self.pattern.fullmatch(path) is not None
-
-    def fits_leniently(self, method: str, path: str, host: str = "") -> bool:
-        """Tell the same as a server would that takes no notice of case and of a slash at the end."""
-        bare = path.rstrip("/")
-        lenient = re.compile(self.pattern.pattern, re.DOTALL | re.IGNORECASE)
-        return self._is_for(method, host) and any(lenient.fullmatch(form) for form in (bare or "/", f"{bare}/"))
-
-    def inner_path(self, path: str) -> str:
-        """Tell what the path of a request is behind the rule: a prefix cut from it, another put before it."""
-        return self.add_prefix + path.removeprefix(self.strip_prefix) or "/"
-
-    def _is_for(self, method: str, host: str) -> bool:
-        if self.methods and method not in self.methods and not (method == "HEAD" and "GET" in self.methods):
-            return False
-        return not self.hosts or any(_is_host(pattern, host) for pattern in self.hosts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,18 +52,6 @@ class Decision:
 
 
 _ALLOW = Decision(verdict=Verdict.ALLOW)
-
-
-def compile_pattern(path: str) -> re.Pattern[str]:
-    """Compile a route's path: exact, `*` for one segment, a last `/**` for the path itself and all below it."""
-    prefix, deep = (path.removesuffix("/**"), True) if path.endswith("/**") else (path, False)
-    pieces = [re.escape(canonical_encoding(piece)) for piece in prefix.split("*")]
-    return re.compile("[^/]+".join(pieces) + ("(?:/.*)?" if deep else ""), re.DOTALL)
-
-
-def _is_host(pattern: str, host: str) -> bool:
-    name = _PORT.sub("", host).removesuffix(".")
-    return name.endswith(pattern[1:]) if pattern.startswith("*.") else name == pattern
 
 
 def match(routes: Sequence[Route], default: Route, target: RequestTarget) -> Route:
@@ -193,6 +84,13 @@ def asks_who(routes: Iterable[Route]) -> bool:
     return any(route.access in (Access.OPTIONAL, Access.REQUIRED) for route in routes)
 
 
+def bearer_ways(routes: Sequence[Route]) -> frozenset[Bearer]:
+    """Tell how an access token may be checked that came with a request: as all of its rules allow."""
+    if not routes or not asks_who(routes):
+        return frozenset()
+    return frozenset.intersection(*(route.bearer for route in routes))
+
+
 def fitting_session(routes: Iterable[Route], session: Session | None) -> Session | None:
     """Return the session, or None where a rule wants the user to have signed in at another provider."""
     if session is None or any(route.provider not in ("", session.provider) for route in routes):
@@ -201,15 +99,34 @@ def fitting_session(routes: Iterable[Route], session: Session | None) -> Session
 
 
 def decide_all(
-    routes: Iterable[Route], session: Session | None, target: RequestTarget, *, public_origin: str, now: int
+    routes: Iterable[Route],
+    session: Session | None,
+    target: RequestTarget,
+    *,
+    public_origin: str,
+    now: int,
+    ambient: bool = True,
 ) -> Decision:
     """Decide by several rules: what the first of them says that does not allow, else that it is allowed."""
-    decisions = (decide(route, session, target, public_origin=public_origin, now=now) for route in routes)
+    decisions = (
+        decide(route, session, target, public_origin=public_origin, now=now, ambient=ambient) for route in routes
+    )
     return next((decision for decision in decisions if decision.verdict is not Verdict.ALLOW), _ALLOW)
 
 
-def decide(route: Route, session: Session | None, target: RequestTarget, *, public_origin: str, now: int) -> Decision:
-    """Decide on a request; the session, if there is one, is alive; `now` is in seconds since the epoch."""
+def decide(
+    route: Route,
+    session: Session | None,
+    target: RequestTarget,
+    *,
+    public_origin: str,
+    now: int,
+    ambient: bool = True,
+) -> Decision:
+    """Decide on a request; the session, if there is one, is alive; `now` is in seconds since the epoch.
+
+    `ambient` is whether the browser shows who asks by itself, as it does with a cookie, whatever page makes it ask.
+    """
     if route.access is Access.DENY:
         return Decision(verdict=Verdict.DENY, problem=NOT_FOUND, detail=f"route {route.path}")
     if not route.requirement.condition.admits(target.client):  # Before the login, which would be of no use from there.
@@ -222,7 +139,7 @@ def decide(route: Route, session: Session | None, target: RequestTarget, *, publ
         return Decision(verdict=Verdict.LOGIN, problem=LOGIN_REQUIRED)
     # A WebSocket begins as a GET and carries the cookies too, whatever page opens it.
     unsafe = target.method not in SAFE_METHODS or target.upgrade
-    if unsafe and not is_same_origin(target, public_origin):
+    if ambient and unsafe and not is_same_origin(target, public_origin):
         return Decision(verdict=Verdict.FORBID, problem=CROSS_SITE_REFUSED, detail=f"origin {target.origin[:80]!r}")
     return _decide_on(route.requirement, session, target, now)
 

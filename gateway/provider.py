@@ -82,17 +82,17 @@ class Provider:
         self._name = settings.issuer
         self._channel = channel
         self._clock = clock
-        self._published = Published(settings=settings, channel=channel, clock=clock)
-        self.tokens = TokenService(settings=settings, channel=channel, published=self._published, clock=clock)
+        self.published = Published(settings=settings, channel=channel, clock=clock)
+        self.tokens = TokenService(settings=settings, channel=channel, published=self.published, clock=clock)
         self._backoff = Backoff(clock)
 
     def metadata(self) -> ProviderMetadata:
         """Return the provider's metadata, which is discovered on first use."""
-        return self._published.metadata()
+        return self.published.metadata()
 
     def check(self) -> None:
         """Fetch metadata and keys, or say why not."""
-        self._published.check()
+        self.published.check()
 
     def authorization_url(self, transaction: Transaction, parameters: Mapping[str, str]) -> str:
         """Build the URL that begins a login, pushing the request first where that is the way.
@@ -120,7 +120,7 @@ class Provider:
                 received, transaction, metadata=metadata, client=self.client, keys=keys, now=self._now()
             )
 
-        return check(None, ()) if received.token is None else self._published.with_keys(received.token, check)
+        return check(None, ()) if received.token is None else self.published.with_keys(received.token, check)
 
     def redeem(self, response: AuthorizationResponse) -> Login:
         """Turn a checked response into tokens, a checked ID token and userinfo (OIDC Core 3.1.3, 3.3.3, 5.3)."""
@@ -180,7 +180,7 @@ class Provider:
 
     def check_logout_token(self, logout_token: str) -> LogoutToken:
         """Check a logout token; raises `logout_token_*`, `jwt_*` and `jwe_*`."""
-        return self._published.with_keys(
+        return self.published.with_keys(
             open_signed(logout_token, self.client.id_token, self.client),
             lambda token, keys: check_logout_token(
                 token, keys, issuer=self.settings.issuer, client=self.client, now=self._now()
@@ -221,7 +221,7 @@ class Provider:
     def _signed(self, metadata: ProviderMetadata, wanted: Parameters, moment: Moment) -> Parameters:
         if not self.settings.asked.via.signed:
             return wanted
-        keys = self._published.encryption_keys() if self.client.request_object_encryption else ()
+        keys = self.published.encryption_keys() if self.client.request_object_encryption else ()
         return signed_request(metadata, self.client, wanted, moment, keys)
 
     def _tokens(self, reply: Reply, requested_scope: str) -> TokenSet:
@@ -236,7 +236,7 @@ class Provider:
         if response.id_token is None:
             raise GatewayError(ID_TOKEN_MISSING, "none came through the browser")
         expected = self._expected("")
-        return self._published.with_keys(
+        return self.published.with_keys(
             open_signed(response.id_token, self.client.id_token, self.client),
             lambda token, keys: check_front_channel_id_token(token, keys, expected, response),
         )
@@ -245,13 +245,13 @@ class Provider:
         if tokens.id_token is None:
             raise GatewayError(ID_TOKEN_MISSING)
         expected = self._expected(tokens.access_token)
-        return self._published.with_keys(
+        return self.published.with_keys(
             open_signed(tokens.id_token, self.client.id_token, self.client),
             lambda token, keys: check_id_token(token, keys, expected, transaction, earlier=earlier),
         )
 
     def _refresh(self, session: Session) -> tuple[TokenSet, IDToken | None]:
-        self._published.prepare()  # Once the old refresh token is used, the new one must not be lost for want of keys.
+        self.published.prepare()  # Once the old refresh token is used, the new one must not be lost for want of keys.
         metadata, refresh_token = self.metadata(), session.refresh_token or ""
         reply = self._channel.send(
             lambda moment: refresh_grant(metadata, self.client, refresh_token, moment), _key(session.dpop_key)
@@ -261,7 +261,7 @@ class Provider:
             return tokens, None
         expected = self._expected(tokens.access_token)
         login = {**session.claims, "sub": session.subject}
-        return tokens, self._published.with_keys(
+        return tokens, self.published.with_keys(
             open_signed(tokens.id_token, self.client.id_token, self.client),
             lambda token, keys: check_refreshed_id_token(token, keys, expected, login=login),
         )
@@ -276,7 +276,7 @@ class Provider:
         )
         answer = read_userinfo(reply, self.client)
         if isinstance(answer, SignedToken):
-            answer = self._published.with_keys(
+            answer = self.published.with_keys(
                 answer, lambda token, keys: check_signed_userinfo(token, keys, metadata, self.client, self._now())
             )
         # How and when the user signed in is for the ID token alone to say.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from gateway.headers import HeaderRules, Headers, seen_host
-from gateway.policy import Route
+from gateway.route import Route
 from gateway.target import RequestTarget
 
 _PLACES = frozenset({"location", "content-location"})
 
 
-def rewritten(headers: Headers, target: RequestTarget, route: Route, rules: HeaderRules) -> Headers:
+def rewritten(target: RequestTarget, route: Route, rules: HeaderRules, headers: Headers) -> Headers:
     """Rewrite `Location` and `Content-Location`, and `Domain` and `Path` of each `Set-Cookie`.
 
     An address of the upstream, by its own name or by the host that it was sent, becomes one of the site, with the

@@ -114,10 +114,12 @@ class Responses:
         challenge = challenge_text("Bearer", {"error": "insufficient_user_authentication", **asked})
         return self.members(401, members, {"WWW-Authenticate": challenge})
 
-    def error(self, error: GatewayError, *, html: bool, reference: str, again: str = "") -> Response:
+    def error(
+        self, error: GatewayError, *, html: bool, reference: str, again: str = "", challenge: str = ""
+    ) -> Response:
         """Answer a failure: its code and what the public may know, never its detail.
 
-        `again` is a path on this site for which a new login may be begun.
+        `again` is a path on this site for which a new login may be begun, `challenge` a `WWW-Authenticate`.
         """
         problem = error.problem
         if html:
@@ -136,18 +138,25 @@ class Responses:
             response = self.members(problem.status, members)
         if problem.status is HTTPStatus.SERVICE_UNAVAILABLE:
             response.headers["Retry-After"] = str(error.retry_after or RETRY_AFTER_SECONDS)
+        if challenge:
+            response.headers["WWW-Authenticate"] = challenge
         if problem is METHOD_REFUSED:
             response.headers["Allow"] = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
         return response
 
-    def unauthorized(self) -> Response:
-        """Answer what is no navigation: 401, where to sign in, and no cookie (RFC 9110 15.5.2)."""
+    def unauthorized(self, *, bearer: bool = False) -> Response:
+        """Answer what is no navigation: 401, where to sign in, and no cookie (RFC 9110 15.5.2).
+
+        `bearer` says that an access token would do, too (RFC 6750 3).
+        """
         members = {
             "error": LOGIN_REQUIRED.code,
             "message": LOGIN_REQUIRED.title,
             "login_url": self._public_url + self._start_path,
         }
-        return self.members(401, members, {"WWW-Authenticate": 'Cookie realm="gateway"'})
+        schemes = ["Cookie", *(["Bearer"] if bearer else [])]
+        challenges = ", ".join(challenge_text(scheme, {"realm": "gateway"}) for scheme in schemes)
+        return self.members(401, members, {"WWW-Authenticate": challenges})
 
     def fragment(self, target: str) -> Response:
         """Answer with the page that carries the address's fragment into the login."""

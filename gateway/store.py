@@ -149,6 +149,11 @@ class SessionStore:
             self._backend.set(_MARKS + name, mark_to_bytes(mark), self._lifetimes.absolute + _MARK_GRACE_SECONDS)
         self._copies.end_all()
 
+    def was_revoked(self, issuer: str, subject: str, sid: str | None, *, since: float) -> bool:
+        """Tell whether a user, or the login of a `sid`, was signed out since a time: to the second, in our favour."""
+        names = mark_names(self.realm, issuer, subject, sid)
+        return any(mark is not None and mark.set_at >= since for mark in self._standing(names))
+
     def knows_login(self, name: str) -> bool:
         """Tell whether a session has begun from the provider's login whose mark has that name."""
         return self._backend.get(_LOGINS + name) is not None

@@ -1,4 +1,4 @@
-"""Tokens for upstreams that were fetched and may be used again: bounded, and fetched once for all who wait."""
+"""What was fetched about tokens and may be used again: bounded, and fetched once for all who wait."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
 from gateway.kept import Clock
 
@@ -20,18 +21,29 @@ class UpstreamToken:
     usable_until: int
 
 
-class TokenCache:
-    """Tokens by key: whose session, which token, and every parameter that it was fetched with (CVE-2025-26620)."""
+class Usable(Protocol):
+    """Something that may be used until a time, in seconds since the epoch."""
+
+    @property
+    def usable_until(self) -> float:
+        """When it ends."""
+
+
+T = TypeVar("T", bound=Usable)
+
+
+class TokenCache(Generic[T]):
+    """Things by key: whose session, which token, and every parameter that it was fetched with (CVE-2025-26620)."""
 
     def __init__(self, *, clock: Clock, max_entries: int = 10_000) -> None:
         self._clock = clock
         self._max_entries = max_entries
         self._lock = threading.Lock()
-        self._tokens: OrderedDict[Hashable, UpstreamToken] = OrderedDict()
-        self._under_way: dict[Hashable, Future[UpstreamToken]] = {}
+        self._tokens: OrderedDict[Hashable, T] = OrderedDict()
+        self._under_way: dict[Hashable, Future[T]] = {}
 
-    def get(self, key: Hashable, fetch: Callable[[], UpstreamToken]) -> UpstreamToken:
-        """Return the token of a key, fetching it if it is not there or not usable; raises what the fetch raises."""
+    def get(self, key: Hashable, fetch: Callable[[], T]) -> T:
+        """Return what a key stands for, fetching it if it is not there or not usable; raises what the fetch raises."""
         with self._lock:
             token = self._tokens.get(key)
             if token is not None and self._clock() < token.usable_until:
@@ -42,9 +54,7 @@ class TokenCache:
                 future = self._under_way[key] = Future()
         return self._fetched(key, fetch, future) if mine else _answer(future)
 
-    def _fetched(
-        self, key: Hashable, fetch: Callable[[], UpstreamToken], future: Future[UpstreamToken]
-    ) -> UpstreamToken:
+    def _fetched(self, key: Hashable, fetch: Callable[[], T], future: Future[T]) -> T:
         try:
             token = fetch()
         except BaseException as error:
@@ -55,7 +65,7 @@ class TokenCache:
         future.set_result(token)
         return token
 
-    def _settle(self, key: Hashable, token: UpstreamToken | None = None) -> None:
+    def _settle(self, key: Hashable, token: T | None = None) -> None:
         with self._lock:
             del self._under_way[key]
             self._tokens.pop(key, None)
@@ -65,7 +75,7 @@ class TokenCache:
                 self._tokens.popitem(last=False)
 
 
-def _answer(future: Future[UpstreamToken]) -> UpstreamToken:
+def _answer(future: Future[T]) -> T:
     error = future.exception()
     if error is not None:  # Without the frames of the one who fetched, and of others who waited.
         raise error.with_traceback(None)

@@ -10,8 +10,8 @@ from gateway.kept import Clock
 from gateway.oidc.dpop import dpop_key_from_text, proof
 from gateway.oidc.exchange import ExchangeWanted
 from gateway.oidc.messages import Entropy, Moment
-from gateway.policy import Route, Token
 from gateway.provider import Provider
+from gateway.route import Route, Token
 from gateway.session import Session
 from gateway.token_cache import TokenCache, UpstreamToken
 
@@ -33,7 +33,7 @@ class UpstreamTokens:
         self._providers = providers
         self._clock = clock
         self._entropy = entropy
-        self._cache = TokenCache(clock=clock)
+        self._cache: TokenCache[UpstreamToken] = TokenCache(clock=clock)
         self._nonces: dict[str, str] = {}
 
     def headers(self, route: Route, session: Session | None, *, method: str, url: str) -> Headers:

@@ -10,7 +10,7 @@ from gateway.config_authorization_model import PROTECTED_PARAMETERS
 from gateway.config_provider import ProviderSettings
 from gateway.config_sources import ConfigurationError
 from gateway.oidc.exchange import ExchangeWanted
-from gateway.policy import Access, Token
+from gateway.route import Access, Token
 
 SECRET: Final = "a secret of the gateway with 32 characters"
 CLIENT_SECRET: Final = "Password1-of-the-client"

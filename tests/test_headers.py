@@ -20,7 +20,7 @@ from gateway.headers import (
     response_headers,
     route_headers,
 )
-from gateway.policy import Route, Token, compile_pattern
+from gateway.route import Route, Token, compile_pattern
 from gateway.sealing import KeyRing
 from gateway.session import Session
 from gateway.target import RequestTarget, read_target

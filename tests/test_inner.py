@@ -11,7 +11,7 @@ from samples import SESSION as SAMPLE
 from gateway.cookies import CookiePolicy
 from gateway.headers import Headers, header_rules
 from gateway.inner import SESSION_KEY, Admitted, inner_environ, upstream_url
-from gateway.policy import Route, Token, compile_pattern
+from gateway.route import Route, Token, compile_pattern
 from gateway.sealing import KeyRing
 from gateway.session import Session
 from gateway.target import read_target

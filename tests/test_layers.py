@@ -17,10 +17,11 @@ ORDER: Final = (
         "oidc", "oidc.messages", "oidc.jose", "oidc.keys", "oidc.jwe", "oidc.challenge", "oidc.dpop", "oidc.client",
         "oidc.metadata", "oidc.transaction", "oidc.claims_reading", "oidc.client_auth", "oidc.protected",
         "oidc.authorization_request", "oidc.authorization_response", "oidc.token_endpoint", "oidc.id_token",
-        "oidc.userinfo", "oidc.introspection", "oidc.exchange", "oidc.client_metadata", "oidc.registration",
+        "oidc.userinfo", "oidc.introspection", "oidc.access_token", "oidc.exchange",
+        "oidc.client_metadata", "oidc.registration",
         "oidc.logout", "oidc.logout_token",
         "background", "single_flight", "local_cache", "revocation",
-        "claims", "sealing", "session", "target", "condition", "policy", "cookies", "headers",
+        "claims", "sealing", "session", "target", "condition", "route", "policy", "cookies", "headers",
     ),
     (
         "config_values", "config_authorization_model", "config_provider_model", "config_route_model",
@@ -35,17 +36,19 @@ ORDER: Final = (
         "back_channel", "published", "token_service", "provider", "registrar", "token_cache", "tls",
         "upstream_pool", "upstream_body", "upstream_answer", "upstream_origin", "upstream",
     ),
-    ("token_revocation", "renewal", "authenticator", "single_logout", "administration", "upstream_tokens"),
+    ("token_revocation", "renewal", "authenticator", "single_logout", "administration", "upstream_tokens",
+     "bearer"),
     (
         "responses", "held_answer", "open_streams", "response_rewriting", "request_limits", "inner",
         "explanation", "reactions",
         "endpoints", "endpoints.request", "endpoints.keys",
         "endpoints.login", "endpoints.session", "endpoints.logout", "endpoints.single_logout", "endpoints.forward_auth",
-        "endpoints.form",
-        "endpoints.administration", "endpoints.table",
+        "endpoints.form", "endpoints.administration", "endpoints.table",
     ),
-    ("logs", "assembly", "app", "gunicorn_conf", "devtls", "demo", "cli_registration", "cli_routes", "cli_sessions",
-     "cli", "gateway"),
+    (
+        "logs", "assembly", "endpoint_assembly", "app", "gunicorn_conf", "devtls", "demo",
+        "cli_registration", "cli_routes", "cli_sessions", "cli", "gateway",
+    ),
 )  # fmt: skip
 """L0 to L6, each in its own order: a module imports only what stands before it. `gateway` is the package itself."""
 

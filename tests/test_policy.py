@@ -11,18 +11,8 @@ from samples import SESSION
 from gateway.condition import Condition
 from gateway.errors import GatewayError
 from gateway.oidc.challenge import StepUp
-from gateway.policy import (
-    Access,
-    Requirement,
-    Route,
-    Verdict,
-    compile_pattern,
-    decide,
-    decide_all,
-    fitting_session,
-    match,
-    match_all,
-)
+from gateway.policy import Verdict, decide, decide_all, fitting_session, match, match_all
+from gateway.route import Access, Requirement, Route, compile_pattern
 from gateway.session import Session
 from gateway.target import RequestTarget, read_target
 

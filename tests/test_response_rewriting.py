@@ -8,8 +8,8 @@ import pytest
 
 from gateway.cookies import CookiePolicy
 from gateway.headers import header_rules
-from gateway.policy import Route, compile_pattern
 from gateway.response_rewriting import rewritten
+from gateway.route import Route, compile_pattern
 from gateway.sealing import KeyRing
 from gateway.target import RequestTarget, read_target
 
@@ -35,7 +35,7 @@ def target(path: str = "/", host: str = "app.example") -> RequestTarget:
 
 def place(route: Route, value: str, **asked: Any) -> str:
     rules = header_rules(COOKIES, APP, [route])
-    [(name, made)] = rewritten([("Location", value)], target(**asked), route, rules)
+    [(name, made)] = rewritten(target(**asked), route, rules, [("Location", value)])
     assert name == "Location"
     return made
 
@@ -105,7 +105,7 @@ def test_the_host_by_which_the_route_was_chosen_is_the_sites() -> None:
 def test_cookies(route: Route, value: str, made: str) -> None:
     rules = header_rules(COOKIES, APP, [route])
     given = [("Set-Cookie", value), ("X-Path", "/x"), ("Set-Cookie", "other=1")]
-    assert rewritten(given, target(), route, rules) == [
+    assert rewritten(target(), route, rules, given) == [
         ("Set-Cookie", made),
         ("X-Path", "/x"),
         ("Set-Cookie", "other=1"),

@@ -51,7 +51,7 @@ def source() -> Source:
     ],
 )
 def test_a_token_is_used_until_its_end(source: Source, lifetime: int, seconds: int, text: str) -> None:
-    cache = TokenCache(clock=source.clock)
+    cache: TokenCache[UpstreamToken] = TokenCache(clock=source.clock)
     source.lifetime = lifetime
     assert cache.get("key", source).text == "t1"
     source.now += seconds
@@ -73,7 +73,7 @@ API: Final = ExchangeWanted(audience=("api",), resource=(), scope=())
     ],
 )
 def test_a_token_is_for_all_that_it_was_fetched_with(source: Source, other: Hashable) -> None:
-    cache = TokenCache(clock=source.clock)
+    cache: TokenCache[UpstreamToken] = TokenCache(clock=source.clock)
     assert cache.get(("s1", "hash", API), source).text == "t1"
     assert cache.get(other, source).text == "t2"
     same = ExchangeWanted(audience=("api",), resource=(), scope=())
@@ -81,7 +81,7 @@ def test_a_token_is_for_all_that_it_was_fetched_with(source: Source, other: Hash
 
 
 def test_no_more_are_kept_than_there_is_room_for(source: Source) -> None:
-    cache = TokenCache(clock=source.clock, max_entries=2)
+    cache: TokenCache[UpstreamToken] = TokenCache(clock=source.clock, max_entries=2)
     for key in ("a", "b", "c"):
         cache.get(key, source)
     assert [cache.get(key, source).text for key in ("b", "c")] == ["t2", "t3"]
@@ -89,7 +89,7 @@ def test_no_more_are_kept_than_there_is_room_for(source: Source) -> None:
 
 
 def test_a_failure_is_told_and_not_kept(source: Source) -> None:
-    cache = TokenCache(clock=source.clock)
+    cache: TokenCache[UpstreamToken] = TokenCache(clock=source.clock)
     assert cache.get("other", source).text == "t1"
     assert code_of(lambda: cache.get("key", refuse)) == "exchange_refused"
     assert cache.get("key", source).text == "t2"
@@ -97,7 +97,7 @@ def test_a_failure_is_told_and_not_kept(source: Source) -> None:
 
 
 def test_a_failure_does_not_bring_back_a_token_that_had_ended(source: Source) -> None:
-    cache = TokenCache(clock=source.clock)
+    cache: TokenCache[UpstreamToken] = TokenCache(clock=source.clock)
     cache.get("key", source)
     source.now += 60
     assert code_of(lambda: cache.get("key", refuse)) == "exchange_refused"
@@ -128,7 +128,7 @@ class Slow:
         return self._source()
 
 
-def outcome(cache: TokenCache, fetch: Callable[[], UpstreamToken]) -> str:
+def outcome(cache: TokenCache[UpstreamToken], fetch: Callable[[], UpstreamToken]) -> str:
     try:
         return cache.get("key", fetch).text
     except GatewayError as error:
@@ -140,7 +140,8 @@ def outcome(cache: TokenCache, fetch: Callable[[], UpstreamToken]) -> str:
     [pytest.param(False, "t3", id="the token"), pytest.param(True, "exchange_refused", id="the failure")],
 )
 def test_one_thread_fetches_for_all(source: Source, fails: bool, expected: str) -> None:
-    cache, slow = TokenCache(clock=source.clock), Slow(refuse if fails else source)
+    cache: TokenCache[UpstreamToken] = TokenCache(clock=source.clock)
+    slow = Slow(refuse if fails else source)
     cache.get("key", source)
     source.now += 60  # Whoever asks finds a token that has ended, and looks at the clock.
     with ThreadPoolExecutor(THREADS) as pool:

@@ -17,8 +17,8 @@ from gateway.headers import Headers
 from gateway.oidc.dpop import new_dpop_key
 from gateway.oidc.exchange import ACCESS_TOKEN_TYPE, ExchangeWanted
 from gateway.oidc.messages import Call, Reply
-from gateway.policy import Route, Token, compile_pattern
 from gateway.provider import Provider
+from gateway.route import Route, Token, compile_pattern
 from gateway.session import Session
 from gateway.upstream_tokens import LEEWAY_SECONDS, UNKNOWN_LIFETIME_SECONDS, UpstreamTokens
 

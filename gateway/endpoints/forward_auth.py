@@ -15,8 +15,9 @@ from gateway.cookies import session_handles
 from gateway.endpoints.request import Request
 from gateway.errors import ACCESS_DENIED, GROUPS_OVERAGE, NOT_FOUND, TARGET_MALFORMED, UNTRUSTED_PEER, GatewayError
 from gateway.headers import identity, route_headers
-from gateway.policy import Route, Verdict, asks_who, decide_all, fitting_session, match_all
+from gateway.policy import Verdict, asks_who, decide_all, fitting_session, match_all
 from gateway.responses import Responses
+from gateway.route import Route
 from gateway.session import Session
 from gateway.store import Clock
 from gateway.target import Environ, RequestTarget, read_target

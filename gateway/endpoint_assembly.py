@@ -1,0 +1,79 @@
+"""Our own endpoints, made of the parts of a gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.administration import Administration
+from gateway.assembly import Outside
+from gateway.authenticator import Authenticator
+from gateway.config import Settings
+from gateway.endpoints.administration import AdministrationEndpoint
+from gateway.endpoints.form import FormEndpoint
+from gateway.endpoints.forward_auth import ForwardAuthEndpoint
+from gateway.endpoints.keys import KeysEndpoint
+from gateway.endpoints.login import LoginEndpoints
+from gateway.endpoints.logout import LogoutEndpoints
+from gateway.endpoints.session import SessionEndpoints
+from gateway.endpoints.single_logout import SingleLogoutEndpoints
+from gateway.endpoints.table import Endpoints, EndpointTable, endpoint_table
+from gateway.provider import Provider
+from gateway.responses import Responses
+from gateway.single_logout import SingleLogout
+from gateway.store import SessionStore
+from gateway.upstream_tokens import UpstreamTokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What endpoints are made of."""
+
+    settings: Settings
+    authenticator: Authenticator
+    responses: Responses
+    store: SessionStore
+    providers: Mapping[str, Provider]
+    tokens: UpstreamTokens
+    login: LoginEndpoints
+    form: FormEndpoint
+    outside: Outside
+
+
+def lay_out_endpoints(parts: Parts) -> EndpointTable:
+    """Make the endpoints, and lay them out by path."""
+    settings, authenticator, responses = parts.settings, parts.authenticator, parts.responses
+    logout = SingleLogout(providers=parts.providers, store=parts.store)
+    issuers = [one.settings.issuer for one in parts.providers.values()]
+    endpoints = Endpoints(
+        login=parts.login,
+        logout=LogoutEndpoints(
+            settings=settings, authenticator=authenticator, responses=responses, entropy=parts.outside.entropy
+        ),
+        single_logouts=[
+            SingleLogoutEndpoints(provider=one, logout=logout, responses=responses) for one in parts.providers.values()
+        ],
+        session=SessionEndpoints(
+            settings=settings,
+            authenticator=authenticator,
+            responses=responses,
+            store=parts.store,
+            providers=parts.providers,
+            clock=parts.outside.clock,
+        ),
+        forward_auth=ForwardAuthEndpoint(
+            settings=settings,
+            authenticator=authenticator,
+            responses=responses,
+            tokens=parts.tokens,
+            clock=parts.outside.clock,
+        ),
+        form=parts.form,
+        keys=KeysEndpoint(settings=settings, responses=responses),
+        administration=AdministrationEndpoint(
+            administration=Administration(store=parts.store, issuers=issuers),
+            responses=responses,
+            tokens=settings.admin_tokens,
+        ),
+    )
+    return endpoint_table(settings, endpoints)

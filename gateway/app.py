@@ -15,8 +15,7 @@ from werkzeug import Response
 from gateway.assembly import Outside, make_bearer, make_providers, make_store, make_upstreams
 from gateway.authenticator import Authenticator
 from gateway.bearer import BearerRefused, insufficient
-from gateway.config import Settings, load_settings, load_standalone_settings, parse_settings
-from gateway.config_sources import ConfigurationError
+from gateway.config import Settings, load_settings, load_standalone_settings, parse_settings, wrapping
 from gateway.cookies import session_handles
 from gateway.endpoint_assembly import Parts, lay_out_endpoints
 from gateway.endpoints.form import FormEndpoint
@@ -32,6 +31,7 @@ from gateway.errors import (
     GatewayError,
 )
 from gateway.headers import Headers
+from gateway.identity import Identities
 from gateway.inner import Admitted, inner_environ, upstream_url
 from gateway.logs import log_to_stderr
 from gateway.oidc.challenge import StepUp
@@ -75,6 +75,7 @@ class Gateway:
         )
         self._bearer = make_bearer(settings, self.providers, self.store, outside)
         self.tokens = UpstreamTokens(providers=self.providers, clock=outside.clock, entropy=outside.entropy)
+        self._identities = Identities(keys=settings.identity_keys, issuer=settings.public_url, clock=outside.clock)
         self._clock = outside.clock
         self._responses = Responses(
             start_path=f"{settings.prefix}/start", public_url=settings.public_url, entropy=outside.entropy
@@ -118,7 +119,7 @@ class Gateway:
             settings = parse_settings(source, os.environ)
         else:
             settings = load_settings(str(source), os.environ)
-        return lambda app: cls(_wrapping(settings, app), app, outside or Outside())
+        return lambda app: cls(settings if app is None else wrapping(settings), app, outside or Outside())
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request, or hand it to the inner app; whatever goes wrong in deciding, nothing is let in."""
@@ -217,7 +218,8 @@ class Gateway:
     def _authorization(self, request: Request, route: Route, session: Session | None) -> Headers:
         try:
             url = upstream_url(route, request.target, self.settings.rules)
-            return self.tokens.headers(route, session, method=request.target.method, url=url)
+            tokens = self.tokens.headers(route, session, method=request.target.method, url=url)
+            return [*tokens, *self._identities.headers(route, session)]
         except GatewayError as error:
             # The provider has withdrawn the user's token: a new login is the way on.
             raise (LoginFailed(error, request.target.raw) if error.problem is TOKEN_INACTIVE else error) from error
@@ -225,7 +227,7 @@ class Gateway:
     def _reactions(
         self, request: Request, route: Route, held: HeldSession, authorization: Headers, *, renewed: bool
     ) -> Reactions:
-        proven = len(authorization) > 1
+        proven = any(name == "dpop" for name, _ in authorization)
         again = proven and is_repeatable(request.environ)
         renews = route.token is Token.ACCESS_TOKEN and not renewed
         navigation = request.target.navigation and route.redirect_to_login
@@ -278,12 +280,6 @@ class Gateway:
 
 def _refusal(decision: Decision) -> GatewayError:
     return GatewayError(decision.problem or INTERNAL, decision.detail)
-
-
-def _wrapping(settings: Settings, app: WSGIApplication | None) -> Settings:
-    if app is not None and all(route.upstream for route in (*settings.routes, settings.default_route)):
-        raise ConfigurationError(["upstream: every request goes there and none to the app that is wrapped; remove it"])
-    return settings
 
 
 def create_app() -> Gateway:

@@ -19,6 +19,7 @@ from gateway.cookies import CookiePolicy
 from gateway.headers import HeaderRules, header_rules
 from gateway.oidc.access_token import AccessTokenRules
 from gateway.oidc.client import SenderConstraint
+from gateway.oidc.keys import OwnKey
 from gateway.route import Route
 from gateway.sealing import KeyRing
 from gateway.session import Lifetimes
@@ -53,6 +54,7 @@ class Settings:
     lifetimes: Lifetimes
     local_cache: int
     store: StoreSettings
+    identity_keys: tuple[OwnKey, ...] = field(repr=False)
     bearer: AccessTokenRules
     bearer_cache: int
     routes: tuple[Route, ...]
@@ -97,6 +99,13 @@ def load_standalone_settings(path: str | None, environ: Mapping[str, str]) -> Se
 def parse_settings(document: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
     """Read the configuration from a mapping, secrets and environment; raises `ConfigurationError`."""
     return _settings(_validated(overlay(document, environ)))
+
+
+def wrapping(settings: Settings) -> Settings:
+    """Return the settings for a gateway around an app, which some request must reach; raises `ConfigurationError`."""
+    if all(route.upstream for route in (*settings.routes, settings.default_route)):
+        raise ConfigurationError(["upstream: every request goes there and none to the app that is wrapped; remove it"])
+    return settings
 
 
 def load_settings_to_register(path: str | None, environ: Mapping[str, str]) -> Mapping[str, ProviderSettings]:
@@ -171,6 +180,7 @@ def _settings(document: Document) -> Settings:
         ),
         local_cache=document.session.local_cache,
         store=_store(document.session.store),
+        identity_keys=document.identity,
         bearer=_bearer(document),
         bearer_cache=document.bearer.cache,
         routes=routes,

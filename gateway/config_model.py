@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal
 
@@ -22,11 +23,13 @@ from gateway.config_values import (
     OneOrMore,
     Origin,
     OwnPath,
+    ReadableFile,
     RingSecret,
     Section,
     UpstreamReference,
     split_url,
 )
+from gateway.oidc.keys import OwnKey, load_own_keys
 
 DEFAULT_PROVIDER = "default"
 """The name of the only provider."""
@@ -137,6 +140,8 @@ class Document(Model):
     """The redirect URI's path; <prefix>/callback if unset."""
     post_logout_path: OwnPath | None = None
     """Where the provider sends the browser after a logout; <prefix>/signed_out if unset."""
+    identity_keys: Listed[ReadableFile] = []
+    """Files with private keys on P-256 that sign X-Gateway-Identity; the first signs, all are published."""
     keep_fragment: bool = False
     """Whether a page of ours runs before the login, so that the #fragment of the address survives it."""
     trusted_proxies: Listed[Network] = []
@@ -197,6 +202,25 @@ class Document(Model):
         clients = {provider.client_id for provider in self.named_providers.values()}
         if "jwt" in {each.lower() for each in self.bearer.types} and clients & set(self.bearer.audience):
             raise ValueError("bearer.audience must not be a client_id where typ JWT counts: ID tokens are for that")
+        return self
+
+    @property
+    def identity(self) -> tuple[OwnKey, ...]:
+        """The keys that sign who asks; raises `ValueError` for one that is not fit."""
+        files = [load_own_keys(Path(path).read_bytes(), signing_algorithm="ES256") for path in self.identity_keys]
+        keys = tuple(key for file in files for key in file)
+        others = [key for one in self.named_providers.values() for key in one.own_keys("sig")]
+        if any(key.algorithm != "ES256" or key.use != "sig" for key in keys):
+            raise ValueError("identity_keys: each must be a private key on P-256, for ES256")
+        if len({key.kid for key in (*keys, *others)}) < len(keys) + len({key.kid for key in others}):
+            raise ValueError("identity_keys: each must be there once, and sign nothing else")
+        return keys
+
+    @model_validator(mode="after")
+    def _identity_can_be_signed(self) -> Document:
+        keys = self.identity
+        if any(route.identity_jwt for route in self.routes) and not keys:
+            raise ValueError("identity_keys must name a key, for a route has identity_jwt")
         return self
 
     @model_validator(mode="after")

@@ -51,6 +51,7 @@ def route_of(model: RouteModel, default_upstream: str, addresses: Mapping[str, s
         token=_token(model, upstream),
         exchange=None if exchange is None else _exchange(exchange),
         identity_headers=bool(upstream) if model.identity_headers is None else model.identity_headers,
+        identity_jwt=model.identity_jwt,
         request_headers=dict(model.request_headers),
     )
 

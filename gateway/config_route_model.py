@@ -161,6 +161,8 @@ class RouteModel(Model):
     """Which token goes out as `Authorization`; access_token to an upstream, none to a wrapped app."""
     identity_headers: bool | None = None
     """Whether X-Forwarded-User and its like are sent; yes to an upstream, no to a wrapped app."""
+    identity_jwt: bool = False
+    """Whether X-Gateway-Identity is sent: who asks, signed by us for this upstream; needs `identity_keys`."""
     request_headers: dict[HeaderName, FieldText] = {}
     """Headers to add; `{claim}` is replaced by the user's claim."""
     allow_encoded_slash: bool = False

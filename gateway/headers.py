@@ -144,16 +144,17 @@ def identity(session: Session) -> Headers:
 
 
 def fill_template(template: str, session: Session | None) -> str | None:
-    """Fill `{claim}` placeholders; None when one of them cannot be filled, so that no half-empty field goes out.
+    """Fill `{claim}` or `{claims.claim}` placeholders; None, and no half-empty field, when one cannot be filled.
 
     Raises `groups_overage` for a claim that the provider keeps elsewhere: to say nothing would say that there is none.
     """
     claims: Mapping[str, object] = {} if session is None else {**vouched(session.claims), "sub": session.subject}
     parts = _PLACEHOLDER.split(template)
     for index in range(1, len(parts), 2):
-        if is_withheld(claims, parts[index]):
-            raise GatewayError(GROUPS_OVERAGE, f"a header needs the claim {parts[index]}, which is kept elsewhere")
-        value = _field_text(claim_at(claims, parts[index]))
+        name = parts[index] if parts[index] in claims else parts[index].removeprefix("claims.")
+        if is_withheld(claims, name):
+            raise GatewayError(GROUPS_OVERAGE, f"a header needs the claim {name}, which is kept elsewhere")
+        value = _field_text(claim_at(claims, name))
         if value is None:
             return None
         parts[index] = value

@@ -97,6 +97,7 @@ class Route:
     token: Token = Token.NONE
     exchange: ExchangeWanted | None = None
     identity_headers: bool = False
+    identity_jwt: bool = False
     request_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def fits(self, method: str, path: str, host: str = "") -> bool:

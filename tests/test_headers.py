@@ -254,6 +254,11 @@ def test_no_two_claims_have_the_same_field_value() -> None:
         pytest.param("{ sub }", {}, "{ sub }", id="spaces are literal"),
         pytest.param("{sub", {}, "{sub", id="not closed"),
         pytest.param("{{sub}}", {}, "{u1}", id="within braces"),
+        pytest.param("{realm_access.roles}", {"realm_access": {"roles": ["a", "b"]}}, "a,b", id="inside another"),
+        pytest.param("{claims.realm_access.roles}", {"realm_access": {"roles": ["a"]}}, "a", id="by its long name"),
+        pytest.param("{claims.email}", {"email": "a@op.example"}, "a@op.example", id="a plain one by its long name"),
+        pytest.param("{claims.x}", {"claims.x": "own"}, "own", id="one that is really called so"),
+        pytest.param("{claims.claims}", {"email": "x"}, None, id="none of that name"),
     ],
 )
 def test_templates(template: str, claims: Mapping[str, object], value: str | None) -> None:

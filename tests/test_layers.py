@@ -37,7 +37,7 @@ ORDER: Final = (
         "upstream_pool", "upstream_body", "upstream_answer", "upstream_origin", "upstream",
     ),
     ("token_revocation", "renewal", "authenticator", "single_logout", "administration", "upstream_tokens",
-     "bearer"),
+     "bearer", "identity"),
     (
         "responses", "held_answer", "open_streams", "response_rewriting", "request_limits", "inner",
         "explanation", "reactions",

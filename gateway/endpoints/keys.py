@@ -1,4 +1,4 @@
-"""Our public keys, for providers that check our assertions and encrypt to us (RFC 7517 5)."""
+"""Our public keys, for providers that check our assertions and encrypt to us, and for upstreams (RFC 7517 5)."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ class KeysEndpoint:
     responses: Responses
 
     def jwks(self, _: Request) -> Response:
-        """Publish the keys of all providers' registrations, each once, and never a private member."""
+        """Publish the keys of all providers' registrations and of identities, each once, and never a private member."""
         clients = [provider.client for provider in self.settings.providers.values()]
         keys = [key for client in clients for key in (*client.signing_keys, *client.decryption_keys)]
+        keys += self.settings.identity_keys
         published = {key.kid: dict(key.public_jwk()) for key in keys}
         caching = {"Cache-Control": f"public, max-age={MAX_AGE_SECONDS}"}
         return self.responses.members(200, {"keys": list(published.values())}, caching)

@@ -21,6 +21,7 @@ from gateway.endpoint_assembly import Parts, lay_out_endpoints
 from gateway.endpoints.form import FormEndpoint
 from gateway.endpoints.login import LoginEndpoints, LoginFailed
 from gateway.endpoints.request import Request
+from gateway.endpoints.table import Endpoint, endpoint_at
 from gateway.errors import (
     ACCESS_DENIED,
     INTERNAL,
@@ -97,6 +98,7 @@ class Gateway:
             store=self.store,
             providers=self.providers,
             tokens=self.tokens,
+            bearer=self._bearer,
             login=self._login,
             form=self._form,
             outside=outside,
@@ -142,8 +144,9 @@ class Gateway:
             raise GatewayError(STORE_PER_PROCESS, "session.store.type: memory serves one process; use file or redis")
         target = read_target(environ, self.settings.trusted_proxies)
         request = Request(target=target, environ=environ)
-        if target.path in self.endpoints:
-            return self._endpoint(request)
+        endpoint = endpoint_at(self.endpoints, target.path)
+        if endpoint is not None:
+            return self._answered(request, endpoint)
         routes = match_all(self.settings.routes, self.settings.default_route, target)
         client = self._client(request, routes)
         if client is not None:
@@ -183,9 +186,8 @@ class Gateway:
             return self._step_up(request, routes[0], session, decision.step_up)
         return self._failed(request.environ, _refusal(decision))
 
-    def _endpoint(self, request: Request) -> Response:
-        endpoint = self.endpoints[request.target.path]
-        if request.target.method in endpoint.methods:
+    def _answered(self, request: Request, endpoint: Endpoint) -> Response:
+        if endpoint.methods is None or request.target.method in endpoint.methods:
             return endpoint.answer(request)
         response = self._failed(request.environ, GatewayError(METHOD_REFUSED, request.target.method))
         response.headers["Allow"] = ", ".join(endpoint.methods)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from gateway.config_model import DEFAULT_PROVIDER, Document, StoreModel
+from gateway.config_model import DEFAULT_PROVIDER, Document, ForwardAuthModel, StoreModel
 from gateway.config_provider import OwnAddresses, ProviderSettings, provider_settings
 from gateway.config_route import route_of
 from gateway.config_route_model import RouteModel
@@ -40,6 +40,19 @@ class StoreSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardAuthSettings:
+    """How proxies ask and what they are told; `cache` is in seconds, `method_header` empty where none is named."""
+
+    enabled: bool
+    uri_header: str
+    method_header: str
+    ext_authz: bool
+    redirects: bool
+    access_token: bool
+    cache: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that the gateway is told, read once at the start."""
 
@@ -62,9 +75,7 @@ class Settings:
     rules: HeaderRules
     upstreams: Mapping[str, UpstreamSettings]
     trusted_proxies: tuple[Network, ...]
-    forward_auth: bool
-    forward_uri_header: str
-    forward_method_header: str
+    forward_auth: ForwardAuthSettings
     admin_tokens: tuple[str, ...] = field(repr=False)
     log_level: str
 
@@ -91,7 +102,7 @@ def load_standalone_settings(path: str | None, environ: Mapping[str, str]) -> Se
     Raises `ConfigurationError`.
     """
     settings = load_settings(path, environ)
-    if not settings.upstreams and not settings.forward_auth:
+    if not settings.upstreams and not settings.forward_auth.enabled:
         raise ConfigurationError(["upstream: is missing; name what is behind the gateway: http://127.0.0.1:3000"])
     return settings
 
@@ -188,11 +199,21 @@ def _settings(document: Document) -> Settings:
         rules=header_rules(cookies, document.public_url, (*routes, default_route)),
         upstreams={name: upstreams[name] for name in used},
         trusted_proxies=tuple(ipaddress.ip_network(network) for network in document.trusted_proxies),
-        forward_auth=document.forward_auth.enabled,
-        forward_uri_header=document.forward_auth.uri_header,
-        forward_method_header=document.forward_auth.method_header,
+        forward_auth=_forward_auth(document.forward_auth),
         admin_tokens=tuple(token.get_secret_value() for token in document.admin_token),
         log_level=document.log_level,
+    )
+
+
+def _forward_auth(model: ForwardAuthModel) -> ForwardAuthSettings:
+    return ForwardAuthSettings(
+        enabled=model.enabled,
+        uri_header=model.uri_header,
+        method_header=model.method_header,
+        ext_authz=model.enabled and model.ext_authz,
+        redirects=model.login == "redirect",
+        access_token=model.access_token,
+        cache=model.cache,
     )
 
 

@@ -111,8 +111,16 @@ class ForwardAuthModel(Model):
     """Whether /oauth2/auth answers the addresses of `trusted_proxies`."""
     uri_header: HeaderName = "X-Forwarded-Uri"
     """The header in which a trusted proxy names the target that it asks about."""
-    method_header: HeaderName = "X-Forwarded-Method"
-    """The header in which it names the method."""
+    method_header: HeaderName | Literal[""] = "X-Forwarded-Method"
+    """The header in which it names the method; empty for one that names none, and then no rule may name methods."""
+    ext_authz: bool = False
+    """Whether <prefix>/ext_authz answers Envoy, which puts that before the path that it asks about."""
+    login: Literal["status", "redirect"] = "status"
+    """What a navigation without a session gets: 401, as nginx needs, or the way to the login, which others pass on."""
+    access_token: bool = False
+    """Whether X-Auth-Request-Access-Token has the access token, for whoever may ask."""
+    cache: Annotated[Duration, Field(le=60)] = 0
+    """How long the proxy may use an answer again; so long a sign-out goes unseen."""
 
 
 class Document(Model):
@@ -181,6 +189,14 @@ class Document(Model):
         return self
 
     @model_validator(mode="after")
+    def _only_named_proxies_ask(self) -> Document:
+        if self.forward_auth.enabled and not self.trusted_proxies:
+            raise ValueError("trusted_proxies must name the proxies that may ask, for forward_auth is enabled")
+        if not self.forward_auth.method_header and any(route.methods for route in self.routes):
+            raise ValueError("forward_auth.method_header must name a header, for a rule is about methods")
+        return self
+
+    @model_validator(mode="after")
     def _rules_can_be_met(self) -> Document:
         openid = {name for name, provider in self.named_providers.items() if provider.type == "openid"}
         for route in self.routes:
@@ -237,6 +253,7 @@ class Document(Model):
                 "session",
                 "refresh",
                 "form",
+                "sign_in",
                 "jwks.json",
                 "admin/sessions",
                 "backchannel-logout",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gateway.administration import Administration
 from gateway.assembly import Outside
 from gateway.authenticator import Authenticator
+from gateway.bearer import BearerTokens
 from gateway.config import Settings
 from gateway.endpoints.administration import AdministrationEndpoint
 from gateway.endpoints.form import FormEndpoint
@@ -35,6 +36,7 @@ class Parts:
     store: SessionStore
     providers: Mapping[str, Provider]
     tokens: UpstreamTokens
+    bearer: BearerTokens
     login: LoginEndpoints
     form: FormEndpoint
     outside: Outside
@@ -64,6 +66,8 @@ def lay_out_endpoints(parts: Parts) -> EndpointTable:
         forward_auth=ForwardAuthEndpoint(
             settings=settings,
             authenticator=authenticator,
+            bearer=parts.bearer,
+            login=parts.login,
             responses=responses,
             tokens=parts.tokens,
             clock=parts.outside.clock,

@@ -503,7 +503,11 @@ def test_an_upstream_that_no_rule_names_is_not_connected_to() -> None:
         pytest.param({}, False, id="nothing behind it, nobody beside it"),
         pytest.param({"GATEWAY_UPSTREAM": "http://127.0.0.1:3000"}, True, id="an upstream"),
         pytest.param({"GATEWAY_TRUSTED_PROXIES": "127.0.0.1"}, False, id="a proxy before it"),
-        pytest.param({"GATEWAY_FORWARD_AUTH__ENABLED": "true"}, True, id="a proxy beside it"),
+        pytest.param(
+            {"GATEWAY_FORWARD_AUTH__ENABLED": "true", "GATEWAY_TRUSTED_PROXIES": "127.0.0.1"},
+            True,
+            id="a proxy beside it",
+        ),
     ],
 )
 def test_a_gateway_that_wraps_nothing_needs_something_to_guard(

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
-from harness import ALICE, ORIGIN, Site, error_code, merged, run_site, set_cookie_names
+from harness import ALICE, ORIGIN, Site, error_code, held_session, merged, run_site, set_cookie_names
+
+from gateway.config_sources import ConfigurationError
 
 AUTH = f"{ORIGIN}/oauth2/auth"
 ROUTES: list[dict[str, Any]] = [
@@ -60,7 +62,7 @@ def test_the_decision_is_that_of_the_named_target(
 
 @pytest.mark.parametrize("signed_in", [pytest.param(True, id="signed-in"), pytest.param(False, id="signed-out")])
 def test_a_peer_that_is_not_trusted_may_not_ask(signed_in: bool) -> None:
-    with run_site({"forward_auth": {"enabled": True}}) as site:
+    with run_site({"forward_auth": {"enabled": True}, "trusted_proxies": ["192.0.2.1"]}) as site:
         if signed_in:
             site.sign_in()
         page = ask(site, "/home", X_Forwarded_For="127.0.0.1")
@@ -206,3 +208,202 @@ def test_narrowing_asks_who_it_is_on_open_routes_too(proxied: Site, target: str)
     proxied.sign_in()
     assert ask(proxied, target, query="?allowed_groups=staff").status == 202
     assert ask(proxied, target, query="?allowed_groups=admins").status == 403
+
+
+@pytest.mark.parametrize(
+    ("over", "words"),
+    [
+        pytest.param({"forward_auth": {"enabled": True}}, "trusted_proxies must name", id="nobody may ask"),
+        pytest.param(
+            {**TRUSTED, "forward_auth": {"enabled": True, "method_header": ""}},
+            "a rule is about methods",
+            id="no method",
+        ),
+    ],
+)
+def test_what_is_refused_at_the_start(over: Mapping[str, object], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words), run_site(over):
+        pass
+
+
+REDIRECTING: Mapping[str, object] = merged(dict(TRUSTED), {"forward_auth": {"login": "redirect"}})
+NAVIGATION: Mapping[str, str] = {"Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document", "Sec_Fetch_Site": "none"}
+
+
+def test_a_navigation_is_sent_to_the_login_and_comes_back_to_what_was_named() -> None:
+    with run_site(REDIRECTING) as site:
+        page = site.browser.get(
+            AUTH, headers={"X-Forwarded-Uri": "/home?a=b%26c", "X-Forwarded-Method": "GET", "Accept": "text/html"},
+            follow=False,
+        )  # fmt: skip
+        assert page.status == 303
+        assert page.headers["Location"].startswith("https://op.example/")
+        done = site.browser.navigate(page.headers["Location"])
+        assert done.url == f"{ORIGIN}/home?a=b%26c"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        pytest.param({"Sec_Fetch_Mode": "cors", "Sec_Fetch_Dest": "empty"}, 401, id="a script"),
+        pytest.param({"X_Forwarded_Method": "POST", **NAVIGATION}, 401, id="a form"),
+        pytest.param({"Upgrade": "websocket"}, 401, id="a WebSocket"),
+        pytest.param({"X_Forwarded_Host": "other.example", **NAVIGATION}, 401, id="another host, where no login ends"),
+    ],
+)
+def test_what_is_no_navigation_is_not_sent_anywhere(headers: dict[str, str], status: int) -> None:
+    with run_site(REDIRECTING) as site:
+        page = ask(site, "/home", **headers)
+        assert (page.status, "Location" in page.headers, set_cookie_names(page)) == (status, False, [])
+
+
+def test_who_is_refused_is_not_sent_to_the_login_either() -> None:
+    with run_site(REDIRECTING) as site:
+        site.sign_in()
+        assert ask(site, "/guests/a", **NAVIGATION).status == 403
+
+
+def test_a_weak_login_is_asked_for_a_stronger_one_where_it_can_be() -> None:
+    routes = [{"path": "/gold/**", "require": {"acr": ["gold"]}}]
+    for login, status in (("status", 403), ("redirect", 303)):
+        over = merged(dict(TRUSTED), {"forward_auth": {"login": login}, "routes": routes})
+        with run_site(over) as site:
+            site.sign_in()
+            page = site.browser.get(
+                AUTH, follow=False,
+                headers={"X-Forwarded-Uri": "/gold/a", "X-Forwarded-Method": "GET", "Accept": "text/html"},
+            )  # fmt: skip
+            assert page.status == status
+
+
+def test_rules_by_host_are_about_the_host_that_the_proxy_names() -> None:
+    routes = [{"path": "/**", "hosts": ["open.example"], "access": "public"}, {"path": "/**", "access": "deny"}]
+    with run_site(merged(dict(TRUSTED), {"routes": routes})) as site:
+        assert ask(site, "/a", X_Forwarded_Host="open.example").status == 202
+        assert ask(site, "/a", X_Forwarded_Host="other.example").status == 403
+        assert ask(site, "/a").status == 403
+
+
+def test_a_proxy_that_names_no_method() -> None:
+    over = {"trusted_proxies": ["127.0.0.1"], "forward_auth": {"enabled": True, "method_header": ""}}
+    with run_site(over) as site:
+        site.sign_in()
+        for headers in ({}, {"X-Forwarded-Method": "DELETE"}):
+            page = site.browser.get(AUTH, headers={"X-Forwarded-Uri": "/a", **headers})
+            assert page.status == 202
+
+
+def test_an_answer_may_be_used_again_where_that_is_asked_for() -> None:
+    with run_site(merged(dict(TRUSTED), {"forward_auth": {"cache": "10s"}})) as site:
+        assert ask(site, "/home").headers["Cache-Control"] == "no-store"
+        site.sign_in()
+        assert ask(site, "/home").headers["Cache-Control"] == "private, max-age=10"
+        assert ask(site, "/guests/a").headers["Cache-Control"] == "no-store"
+
+
+def test_the_access_token_where_it_is_asked_for(proxied: Site) -> None:
+    proxied.sign_in()
+    assert "X-Auth-Request-Access-Token" not in ask(proxied, "/home").headers
+    with run_site(merged(dict(TRUSTED), {"forward_auth": {"access_token": True}})) as site:
+        assert "X-Auth-Request-Access-Token" not in ask(site, "/public/a").headers
+        site.sign_in()
+        token = ask(site, "/home").headers["X-Auth-Request-Access-Token"]
+        assert site.provider.subject_of(token) == "alice"
+
+
+@pytest.mark.parametrize(
+    ("field", "status"),
+    [
+        pytest.param("Bearer unknown", 401, id="unknown"),
+        pytest.param("Bearer a b", 403, id="malformed"),
+        pytest.param("Basic x", 401, id="another scheme"),
+    ],
+)
+def test_a_client_with_a_bad_token(field: str, status: int) -> None:
+    routes = [{"path": "/api/**", "bearer": ["introspection"]}]
+    with run_site(merged(dict(TRUSTED), {"routes": routes, "bearer": {"audience": ["app %&+"]}})) as site:
+        assert ask(site, "/api/x", Authorization=field).status == status
+
+
+def test_a_client_with_a_token_needs_no_proof_of_origin() -> None:
+    routes = [{"path": "/api/**", "bearer": ["introspection"]}]
+    with run_site(merged(dict(TRUSTED), {"routes": routes, "bearer": {"audience": ["app %&+"]}})) as site:
+        site.sign_in()
+        token = held_session(site).access_token
+        page = ask(site.restarted(), "/api/x", Authorization=f"Bearer {token}", X_Forwarded_Method="POST")
+        assert (page.status, page.headers["X-Auth-Request-User"]) == (202, "alice")
+
+
+ENVOY: Mapping[str, object] = merged(dict(TRUSTED), {"forward_auth": {"ext_authz": True, "login": "redirect"}})
+
+
+@pytest.mark.parametrize(
+    ("method", "rest", "headers", "signed_out", "signed_in"),
+    [
+        pytest.param("GET", "/home?x=1", {}, 401, 200, id="protected"),
+        pytest.param("GET", "/home", {"Accept": "text/html"}, 303, 200, id="a navigation"),
+        pytest.param("GET", "/public/a", {}, 200, 200, id="public"),
+        pytest.param("POST", "/read/a", {"Sec-Fetch-Site": "cross-site"}, 401, 403, id="the method is its own"),
+        pytest.param("PROPFIND", "/home", {"Sec-Fetch-Site": "same-origin"}, 401, 200, id="any method"),
+        pytest.param("GET", "/internal/a", {}, 403, 403, id="deny"),
+        pytest.param("GET", "/guests/a", {}, 401, 403, id="lacks the group"),
+        pytest.param("GET", "/public/a", {"X-Forwarded-Uri": "/internal/a"}, 200, 200, id="fields name nothing"),
+        pytest.param("GET", "/home", {"X-Forwarded-Method": "TRACE"}, 401, 200, id="nor a method"),
+        pytest.param("GET", "/public/../internal/a", {}, 400, 400, id="dot segments"),
+        pytest.param("GET", "/public/..%2finternal/a", {}, 400, 400, id="an encoded slash"),
+        pytest.param("GET", "//internal/a", {}, 400, 400, id="two slashes"),
+        pytest.param("GET", "/oauth2/auth", {}, 401, 200, id="our own paths are paths like others"),
+        pytest.param("TRACE", "/public/a", {}, 405, 405, id="trace"),
+    ],
+)
+def test_envoy_asks_by_the_path(
+    method: str, rest: str, headers: dict[str, str], signed_out: int, signed_in: int
+) -> None:
+    with run_site(ENVOY) as site:
+        url = f"{ORIGIN}/oauth2/ext_authz{rest}"
+        assert site.browser.request(method, url, headers=headers, follow=False).status == signed_out
+        site.sign_in()
+        page = site.browser.request(method, url, headers=headers, follow=False)
+        assert page.status == signed_in
+        if signed_in == 200 and not rest.startswith("/public"):
+            assert page.headers["X-Auth-Request-User"] == "alice"
+
+
+@pytest.mark.parametrize("path", ["/oauth2/%65xt_authz/public/a", "/oauth2/ext%5Fauthz/public/a"])
+def test_our_part_of_envoys_path_must_be_written_plainly(path: str) -> None:
+    with run_site(ENVOY) as site:
+        assert site.browser.fetch(ORIGIN + path).status == 403
+
+
+def test_envoy_is_not_answered_unless_that_is_enabled_nor_strangers() -> None:
+    with run_site(TRUSTED) as site:
+        assert site.browser.fetch(f"{ORIGIN}/oauth2/ext_authz/public/a").status == 401  # A path like any other.
+    with run_site(merged(dict(ENVOY), {"trusted_proxies": ["192.0.2.1"]})) as site:
+        page = site.browser.fetch(f"{ORIGIN}/oauth2/ext_authz/public/a")
+        assert (page.status, error_code(page)) == (403, "untrusted_peer")
+
+
+@pytest.mark.parametrize(
+    ("query", "header", "rd"),
+    [
+        pytest.param("", {}, "/", id="nothing is named"),
+        pytest.param("?rd=/a%3Fb", {}, "/a%3Fb", id="by the parameter"),
+        pytest.param("", {"X-Auth-Request-Redirect": "/a?b=c"}, "/a%3Fb%3Dc", id="by oauth2-proxy's field"),
+        pytest.param(f"?rd={ORIGIN}/a", {}, "/a", id="with our origin"),
+    ],
+)
+def test_a_page_to_sign_in_from(query: str, header: dict[str, str], rd: str) -> None:
+    with run_site() as site:
+        page = site.browser.navigate(f"{ORIGIN}/oauth2/sign_in{query}", headers=header)
+        assert page.status == 200
+        assert f'href="/oauth2/start?rd={quote(unquote(rd), safe="")}&amp;provider=default"' in page.text
+
+
+@pytest.mark.parametrize("rd", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"])
+def test_a_page_to_sign_in_from_leads_nowhere_else(rd: str) -> None:
+    with run_site() as site:
+        for page in (
+            site.browser.navigate(f"{ORIGIN}/oauth2/sign_in?rd={quote(rd, safe='')}"),
+            site.browser.navigate(f"{ORIGIN}/oauth2/sign_in", headers={"X-Auth-Request-Redirect": rd}),
+        ):
+            assert (page.status, error_code(page)) == (400, "return_url_refused")

@@ -42,7 +42,8 @@ ORDER: Final = (
         "responses", "held_answer", "open_streams", "response_rewriting", "request_limits", "inner",
         "explanation", "reactions",
         "endpoints", "endpoints.request", "endpoints.keys",
-        "endpoints.login", "endpoints.session", "endpoints.logout", "endpoints.single_logout", "endpoints.forward_auth",
+        "endpoints.login", "endpoints.session", "endpoints.logout", "endpoints.single_logout", "endpoints.narrowing",
+        "endpoints.forward_auth",
         "endpoints.form", "endpoints.administration", "endpoints.table",
     ),
     (

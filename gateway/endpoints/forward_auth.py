@@ -1,21 +1,40 @@
-"""Forward-auth: a proxy beside us names a target, we say 202, 401 or 403, and who the user is."""
+"""Forward-auth: a proxy beside us names a target, and is told whether it may pass, and who the user is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qs, unquote_to_bytes
+from typing import TypeVar
+from urllib.parse import unquote_to_bytes
 
 from werkzeug import Response
 
 from gateway.authenticator import Authenticator
-from gateway.claims import claim_values, email_domains, is_withheld, vouched
+from gateway.bearer import BearerTokens, insufficient
 from gateway.config import Settings
 from gateway.cookies import session_handles
+from gateway.endpoints.login import LoginEndpoints
+from gateway.endpoints.narrowing import narrow, read_narrowing
 from gateway.endpoints.request import Request
-from gateway.errors import ACCESS_DENIED, GROUPS_OVERAGE, NOT_FOUND, TARGET_MALFORMED, UNTRUSTED_PEER, GatewayError
+from gateway.errors import (
+    ACCESS_DENIED,
+    BEARER_MALFORMED,
+    GROUPS_OVERAGE,
+    NOT_FOUND,
+    TARGET_MALFORMED,
+    UNTRUSTED_PEER,
+    GatewayError,
+)
 from gateway.headers import identity, route_headers
-from gateway.policy import Verdict, asks_who, decide_all, fitting_session, match_all
+from gateway.policy import (
+    Decision,
+    Verdict,
+    asks_who,
+    bearer_ways,
+    decide_all,
+    fitting_session,
+    match_all,
+)
 from gateway.responses import Responses
 from gateway.route import Route
 from gateway.session import Session
@@ -23,74 +42,162 @@ from gateway.store import Clock
 from gateway.target import Environ, RequestTarget, read_target
 from gateway.upstream_tokens import UpstreamTokens
 
-_NARROWING = frozenset({"allowed_groups", "allowed_emails", "allowed_email_domains"})
+EXT_AUTHZ = "/ext_authz"
+"""What Envoy puts before the path of the request that it asks about, after our prefix."""
+
+_ACCEPTED, _OK = 202, 200
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Question:
+    """What is asked about, and how; `client` brings a token of its own, `allowed` is the status that says yes."""
+
+    request: Request
+    target: RequestTarget
+    routes: tuple[Route, ...]
+    session: Session | None
+    client: bool
+    wanted: Mapping[str, set[str]]
+    allowed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardAuthEndpoint:
-    """The endpoint that nginx's auth_request, Traefik's ForwardAuth and Caddy's forward_auth ask."""
+    """The endpoints that nginx, Traefik and Caddy ask by header fields, and Envoy by the path.
+
+    An address that is not in `trusted_proxies` may not ask: the answer tells who a cookie belongs to.
+    """
 
     settings: Settings
     authenticator: Authenticator
+    bearer: BearerTokens
+    login: LoginEndpoints
     responses: Responses
     tokens: UpstreamTokens
     clock: Clock
 
     def auth(self, request: Request) -> Response:
-        """Decide on the target that the peer names; raises `untrusted_peer` and `access_denied`.
+        """Decide on the target that header fields name; raises `untrusted_peer` and `access_denied`."""
+        self._check_peer(request)
+        forward, environ = self.settings.forward_auth, request.environ
+        wanted = read_narrowing(request.target.query)
 
-        An address that is not in `trusted_proxies` may not ask: the answer tells who a cookie belongs to.
-        """
-        if not self.settings.forward_auth:
+        def named() -> RequestTarget:
+            # Where the proxy names no method, no rule is about methods either, and a client's own word for it is none.
+            method = _sent(environ, forward.method_header) if forward.method_header else "GET"
+            return self._target(environ, _sent(environ, forward.uri_header), method)
+
+        return self._decided(self._question(request, _named(named), wanted, _ACCEPTED))
+
+    def ext_authz(self, request: Request) -> Response:
+        """Decide on the target that follows our path, in the method of the request itself; raises as `auth` does."""
+        self._check_peer(request)
+        before, environ = f"{self.settings.prefix}{EXT_AUTHZ}", request.environ
+
+        def named() -> RequestTarget:
+            raw = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or request.target.raw)
+            if not raw.startswith(f"{before}/"):
+                raise GatewayError(TARGET_MALFORMED, "our own part of the path is encoded")
+            return self._target(environ, raw.removeprefix(before), request.target.method)
+
+        return self._decided(self._question(request, _named(named), {}, _OK))
+
+    def _check_peer(self, request: Request) -> None:
+        if not self.settings.forward_auth.enabled:
             raise GatewayError(NOT_FOUND, "forward_auth.enabled is false")
         if not request.target.peer_trusted:
             raise GatewayError(UNTRUSTED_PEER, f"peer {request.environ.get('REMOTE_ADDR', '')}")
-        target, routes = self._named(request)
-        wanted = _narrowing(request.target.query)
-        session = fitting_session(routes, self._session(request) if wanted or asks_who(routes) else None)
-        now = int(self.clock())
-        decision = decide_all(routes, session, target, public_origin=self.settings.public_url, now=now)
-        if decision.verdict is Verdict.LOGIN or (wanted and session is None):
-            return self.responses.unauthorized()
-        if decision.verdict is Verdict.STEP_UP:  # A 401 would send the browser to the same weak login, for ever.
-            raise GatewayError(ACCESS_DENIED, f"the login is too weak: {decision.step_up}")
-        if decision.problem is GROUPS_OVERAGE:
-            raise GatewayError(GROUPS_OVERAGE, decision.detail)
-        if decision.verdict is not Verdict.ALLOW:
-            raise GatewayError(ACCESS_DENIED, decision.detail)
-        if session is not None:
-            _narrow(session, wanted)
-        return self._allowed(routes[0], session)
 
-    def _named(self, request: Request) -> tuple[RequestTarget, tuple[Route, ...]]:
-        # 403 for what is refused as malformed, too: proxies take any other status for a failure of ours.
-        try:
-            target = self._named_target(request)
-            return target, match_all(self.settings.routes, self.settings.default_route, target)
-        except GatewayError as error:
-            raise GatewayError(ACCESS_DENIED, f"the named target: {error}") from error
-
-    def _named_target(self, request: Request) -> RequestTarget:
-        settings, environ = self.settings, request.environ
-        named = _sent(environ, settings.forward_uri_header)
+    def _target(self, environ: Environ, named: str, method: str) -> RequestTarget:
         path, _, query = named.partition("?")
         if not path.startswith("/"):
             raise GatewayError(TARGET_MALFORMED, "the named target is not in origin form")
         asked = {
-            "REQUEST_METHOD": _sent(environ, settings.forward_method_header),
+            "REQUEST_METHOD": method,
             "SCRIPT_NAME": "",
             "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
             "RAW_URI": named,
             "QUERY_STRING": query,
         }
-        return read_target({**environ, **asked, "REQUEST_URI": named}, settings.trusted_proxies)
+        return read_target({**environ, **asked, "REQUEST_URI": named}, self.settings.trusted_proxies)
 
-    def _session(self, request: Request) -> Session | None:
-        held = self.authenticator.current_session(session_handles(self.settings.cookies, request.cookies))
-        return None if held is None else held.session
+    def _question(
+        self, request: Request, target: RequestTarget, wanted: Mapping[str, set[str]], allowed: int
+    ) -> _Question:
+        routes = _matched(self.settings, target)
+        client = self._client(request, routes)
+        session = client
+        if client is None and (wanted or asks_who(routes)):
+            held = self.authenticator.current_session(session_handles(self.settings.cookies, request.cookies))
+            session = None if held is None else held.session
+        fitting = fitting_session(routes, session)
+        if client is not None and fitting is None:
+            raise GatewayError(ACCESS_DENIED, f"a token of the provider {client.provider}")
+        return _Question(
+            request=request,
+            target=target,
+            routes=routes,
+            session=fitting,
+            client=client is not None,
+            wanted=wanted,
+            allowed=allowed,
+        )
 
-    def _allowed(self, route: Route, session: Session | None) -> Response:
-        response = self.responses.text(202, "OK")
+    def _client(self, request: Request, routes: tuple[Route, ...]) -> Session | None:
+        ways, field = bearer_ways(routes), request.environ.get("HTTP_AUTHORIZATION")
+        if not ways or field is None:
+            return None
+        try:
+            return self.bearer.session(str(field), ways, next((one.provider for one in routes if one.provider), ""))
+        except GatewayError as error:
+            if error.problem is BEARER_MALFORMED:  # Proxies take a 400 for a failure of ours.
+                raise GatewayError(ACCESS_DENIED, error.detail) from error
+            raise
+
+    def _decided(self, asked: _Question) -> Response:
+        now, origin = int(self.clock()), self.settings.public_url
+        decision = decide_all(
+            asked.routes, asked.session, asked.target, public_origin=origin, now=now, ambient=not asked.client
+        )
+        if decision.verdict is Verdict.LOGIN or (asked.wanted and asked.session is None):
+            return self._challenged(asked)
+        if decision.verdict is not Verdict.ALLOW:
+            return self._refused(asked, decision)
+        if asked.session is not None:
+            narrow(asked.session, asked.wanted)
+        return self._allowed(asked)
+
+    def _challenged(self, asked: _Question) -> Response:
+        if not self._may_redirect(asked):
+            return self.responses.unauthorized(bearer=bool(bearer_ways(asked.routes)))
+        provider = next((route.provider for route in asked.routes if route.provider), "")
+        return self.login.challenge(_of(asked), provider, asked.routes[0].requirement.demand)
+
+    def _refused(self, asked: _Question, decision: Decision) -> Response:
+        if decision.step_up is not None and asked.session is not None:
+            if asked.client:
+                return self.responses.step_up_required(decision.step_up)
+            if self._may_redirect(asked):
+                return self.login.step_up(_of(asked), asked.session, decision.step_up)
+            # A 401 would send the browser to the same weak login, for ever.
+            raise GatewayError(ACCESS_DENIED, f"the login is too weak: {decision.step_up}")
+        problem = GROUPS_OVERAGE if decision.problem is GROUPS_OVERAGE else ACCESS_DENIED
+        error = GatewayError(problem, decision.detail)
+        raise insufficient(error, asked.routes, asked.session) if asked.client and asked.session else error
+
+    def _may_redirect(self, asked: _Question) -> bool:
+        # The login comes back to `public_url`, and would end at another host than it began at.
+        here = asked.target.host == self.settings.rules.public_host
+        wanted = self.settings.forward_auth.redirects and asked.routes[0].redirect_to_login
+        return wanted and here and asked.target.navigation and not asked.client
+
+    def _allowed(self, asked: _Question) -> Response:
+        route, session, forward = asked.routes[0], asked.session, self.settings.forward_auth
+        response = self.responses.text(asked.allowed, "OK")
+        if forward.cache:
+            response.headers["Cache-Control"] = f"private, max-age={forward.cache}"
         # Only the one who asks knows the address that a proof would have to name.
         authorization = self.tokens.headers(route, session, method="", url="")
         for name, value in route_headers(route, session, authorization):
@@ -100,39 +207,25 @@ class ForwardAuthEndpoint:
         if session is not None:
             for name, value in identity(session):
                 response.headers.add(f"X-Auth-Request-{name.title()}", value)
+            if forward.access_token and not route.upstream:
+                response.headers.add("X-Auth-Request-Access-Token", session.access_token)
         return response
 
 
-def _narrowing(query: str) -> dict[str, set[str]]:
+def _of(asked: _Question) -> Request:
+    return Request(target=asked.target, environ=asked.request.environ)
+
+
+def _named(read: Callable[[], T]) -> T:
+    # 403 for what is refused as malformed, too: proxies take any other status for a failure of ours.
     try:
-        asked = parse_qs(query, keep_blank_values=True, max_num_fields=16)
-    except ValueError as error:
-        raise GatewayError(ACCESS_DENIED, "too many parameters") from error
-    unknown = sorted(set(asked) - _NARROWING)
-    if unknown:
-        raise GatewayError(ACCESS_DENIED, f"unknown parameter {unknown[0][:40]!r}")
-    return {
-        name: {item.strip() for value in values for item in value.split(",") if item.strip()}
-        for name, values in asked.items()
-    }
+        return read()
+    except GatewayError as error:
+        raise GatewayError(ACCESS_DENIED, f"the named target: {error}") from error
 
 
-def _narrow(session: Session, wanted: Mapping[str, set[str]]) -> None:
-    """Hold a session against `allowed_groups`, `allowed_emails` and `allowed_email_domains`; raises `access_denied`."""
-    if "allowed_groups" in wanted and is_withheld(session.claims, "groups"):
-        raise GatewayError(GROUPS_OVERAGE, "the groups are kept elsewhere: too many for a token")
-    for name, values in wanted.items():
-        if not values & _shown(session, name):
-            raise GatewayError(ACCESS_DENIED, f"not among {name}")
-
-
-def _shown(session: Session, name: str) -> set[str]:
-    if name == "allowed_groups":
-        return claim_values(session.claims, "groups")
-    emails = claim_values(vouched(session.claims), "email")
-    if name == "allowed_emails":
-        return emails
-    return {domain for email in emails for domain in email_domains(email)}
+def _matched(settings: Settings, target: RequestTarget) -> tuple[Route, ...]:
+    return _named(lambda: match_all(settings.routes, settings.default_route, target))
 
 
 def _sent(environ: Environ, header: str) -> str:

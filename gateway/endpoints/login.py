@@ -85,6 +85,17 @@ class LoginEndpoints:
             return self.responses.chooser(list(self.settings.providers.values()), parameters)
         return self.begin(request, name, return_to, parameters, demand=self._demand(parameters))
 
+    def sign_in(self, request: Request) -> Response:
+        """Show the ways to sign in, for a proxy that shows a page instead of sending the browser on.
+
+        The login ends at `rd`, or at what the proxy says was asked for (`X-Auth-Request-Redirect`). Raises
+        `return_url_refused` for another site's address.
+        """
+        parameters = request.query()
+        wanted = parameters.get("rd") or str(request.environ.get("HTTP_X_AUTH_REQUEST_REDIRECT") or "/")
+        return_to = safe_return_to(wanted, self.settings.public_url)
+        return self.responses.chooser(list(self.settings.providers.values()), {**parameters, "rd": return_to})
+
     def challenge(self, request: Request, provider: str, demand: StepUp) -> Response:
         """Send a navigation to the provider that a rule names, to the only one, or to the choice of one.
 

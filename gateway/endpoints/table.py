@@ -1,4 +1,4 @@
-"""Which endpoint is at which path: an exact table, nothing matched by prefix."""
+"""Which endpoint is at which path: an exact table, but for the one that takes all that is below it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from werkzeug import Response
 from gateway.config import Settings
 from gateway.endpoints.administration import AdministrationEndpoint
 from gateway.endpoints.form import FormEndpoint
-from gateway.endpoints.forward_auth import ForwardAuthEndpoint
+from gateway.endpoints.forward_auth import EXT_AUTHZ, ForwardAuthEndpoint
 from gateway.endpoints.keys import KeysEndpoint
 from gateway.endpoints.login import LoginEndpoints
 from gateway.endpoints.logout import LogoutEndpoints
@@ -22,13 +22,14 @@ from gateway.endpoints.single_logout import SingleLogoutEndpoints
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """What answers at a path, and the methods that it answers."""
+    """What answers at a path, and the methods that it answers; None is any."""
 
-    methods: tuple[str, ...]
+    methods: tuple[str, ...] | None
     answer: Callable[[Request], Response]
 
 
 EndpointTable = Mapping[str, Endpoint]
+"""Endpoints by path; one whose path ends in a slash is at all paths below it."""
 
 _READ = ("GET", "HEAD")
 
@@ -52,7 +53,9 @@ def endpoint_table(settings: Settings, endpoints: Endpoints) -> EndpointTable:
     prefix, session = settings.prefix, endpoints.session
     return {
         f"{prefix}/start": Endpoint(methods=("GET", "POST"), answer=endpoints.login.start),
+        f"{prefix}/sign_in": Endpoint(methods=_READ, answer=endpoints.login.sign_in),
         **_callbacks(settings, endpoints.login),
+        **_ext_authz(settings, endpoints.forward_auth),
         f"{prefix}/sign_out": Endpoint(methods=("GET", "POST"), answer=endpoints.logout.sign_out),
         settings.post_logout_path: Endpoint(methods=_READ, answer=endpoints.logout.signed_out),
         **_single_logouts(settings, endpoints.single_logouts),
@@ -66,6 +69,20 @@ def endpoint_table(settings: Settings, endpoints: Endpoints) -> EndpointTable:
         "/ping": Endpoint(methods=_READ, answer=session.ping),
         "/ready": Endpoint(methods=_READ, answer=session.ready),
     }
+
+
+def endpoint_at(table: EndpointTable, path: str) -> Endpoint | None:
+    """Find the endpoint at a path."""
+    exact = table.get(path)
+    if exact is not None:
+        return exact
+    return next((one for start, one in table.items() if start.endswith("/") and path.startswith(start)), None)
+
+
+def _ext_authz(settings: Settings, endpoint: ForwardAuthEndpoint) -> EndpointTable:
+    if not settings.forward_auth.ext_authz:
+        return {}
+    return {f"{settings.prefix}{EXT_AUTHZ}/": Endpoint(methods=None, answer=endpoint.ext_authz)}
 
 
 def _single_logouts(settings: Settings, endpoints: Iterable[SingleLogoutEndpoints]) -> EndpointTable:

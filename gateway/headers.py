@@ -38,6 +38,17 @@ _IDENTITY_PREFIXES = (
     "x-forwarded-", "x-auth-request-", "x-gateway-", "x-original-", "x-remote-", "x-authenticated-", "x-webauth-",
     "remote-", "oidc-claim-", "ssl-client-", "x-ssl-client-", "x-client-cert",
 )  # fmt: skip
+_USERS = ("user", "issuer", "email", "groups", "preferred-username", "access-token")
+KNOWN_IDENTITY_FIELDS = frozenset(
+    {
+        *(f"x-auth-request-{name}" for name in _USERS),
+        *(f"x-forwarded-{name}" for name in _USERS),
+        "authorization", "dpop", "x-gateway-identity", "remote-user", "x-remote-user",
+        "x-forwarded-uri", "x-original-url", "x-rewrite-url",
+    }
+)  # fmt: skip
+"""The names by which applications know a user, or a path that decides; for who has to be told them one by one."""
+
 METHOD_OVERRIDES = frozenset({"x-http-method", "x-http-method-override", "x-method-override"})
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.:/-]*)\}")
@@ -47,12 +58,16 @@ _SAFE_IN_VALUES = "".join(chr(octet) for octet in range(0x20, 0x7F) if chr(octet
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeaderRules:
-    """What holds for every request: our cookies, the browser's scheme, and the names that are never the client's."""
+    """What holds for every request: our cookies, the browser's scheme, and the names that are never the client's.
+
+    `injected` are those among them that some route injects.
+    """
 
     cookies: CookiePolicy
     public_scheme: str
     public_host: str
     reserved: frozenset[str]
+    injected: frozenset[str] = frozenset()
 
     def is_reserved(self, name: str) -> bool:
         """Tell whether a field of that name is ours to set, also when written with `_` or in another case."""
@@ -74,6 +89,7 @@ def header_rules(cookies: CookiePolicy, public_url: str, routes: Iterable[Route]
         public_scheme=origin.scheme,
         public_host=origin.netloc,
         reserved=_IDENTITY | injected | overrides,
+        injected=frozenset(injected),
     )
 
 

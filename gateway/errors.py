@@ -261,6 +261,13 @@ UPSTREAM_READ_TIMEOUT = _problem(
 UPSTREAM_ANSWER_INVALID = _problem(
     "upstream_answer_invalid", HTTPStatus.BAD_GATEWAY, "The application gave an answer that is not HTTP", _OPERATOR
 )
+UPGRADE_UNSUPPORTED = _problem(
+    "upgrade_unsupported",
+    HTTPStatus.NOT_IMPLEMENTED,
+    "This server cannot pass on WebSockets",
+    "Run the gateway under gunicorn's threaded worker, which can.",
+)
+TUNNELS_FULL = _unavailable("tunnels_full", "There are too many open connections")
 REQUEST_INCOMPLETE = _refused("request_incomplete", "The request ended too early")
 
 # Ourselves.

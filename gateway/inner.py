@@ -15,6 +15,7 @@ from werkzeug import Response
 from gateway.cookies import CookiePolicy
 from gateway.headers import HeaderRules, Headers, inner_headers, response_headers, seen_host
 from gateway.held_answer import HeldAnswer, close_body
+from gateway.open_streams import Watch
 from gateway.request_limits import check_fields, limited_body
 from gateway.route import Route
 from gateway.session import Session
@@ -28,9 +29,6 @@ _OUR_KEYS = frozenset({"REMOTE_USER", "AUTH_TYPE", "RAW_URI", "REQUEST_URI", SES
 
 React = Callable[[int, Headers], "Response | Admitted | None"]
 """What else to do upon an answer of the inner app, by its status and fields; None lets it go out."""
-
-Watch = Callable[[Iterable[bytes]], Iterable[bytes]]
-"""Returns a body that may end earlier than the one that it is given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from gateway.background import Background
+from gateway.client_socket import client_socket
 from gateway.errors import (
     FORWARDING_LOOP,
     INTERNAL,
@@ -19,10 +20,13 @@ from gateway.errors import (
     UPSTREAM_UNREACHABLE,
     GatewayError,
 )
+from gateway.switching import Switching
+from gateway.tunnel import Tunnels
 from gateway.upstream_answer import HOP_BY_HOP, Answer, end_to_end, read_answer
 from gateway.upstream_body import LENGTH, Field, request_body
 from gateway.upstream_origin import NotConnected, Origin, Origins, Pool
 from gateway.upstream_pool import Connection, NothingReceived, StoppedReading
+from gateway.websocket import UPGRADE_FIELDS, asks_for_websocket, check_switch
 
 _HEALTH_ROUNDS = 3
 """What a check says counts for so many intervals, in case that the checks come to a stop."""
@@ -64,6 +68,7 @@ class Upstream:
         self._origins = Origins(origins)
         self._health_path = health_path
         self._health_interval = health_interval
+        self._tunnels = Tunnels()
         self._closed = False
         self._health = Background("gateway-health", self.check_health)
 
@@ -76,8 +81,27 @@ class Upstream:
         if environ["REQUEST_METHOD"] == "OPTIONS" and environ.get("HTTP_MAX_FORWARDS") == "0":
             start_response("204 No Content", [])  # RFC 9110 7.6.2: we are the last to receive it.
             return ()
-        request = _read_request(environ, self._authority, self._base, self._pseudonym)
+        if asks_for_websocket(environ):
+            return self._upgraded(environ, start_response)
+        done = self._exchange(_read_request(environ, self._authority, self._base, self._pseudonym))
+        return self._answered(done, start_response)
+
+    def _upgraded(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        client = client_socket(environ)
+        self._tunnels.check()
+        request = _read_request(environ, self._authority, self._base, self._pseudonym, upgrade=True)
         done = self._exchange(request)
+        if done.answer.status != 101:
+            return self._answered(done, start_response)
+        switching = Switching(self._tunnels, client, done.connection)
+        try:
+            start_response("101 Switching Protocols", check_switch(done.answer, environ))
+        except BaseException:
+            switching.close()
+            raise
+        return switching
+
+    def _answered(self, done: _Exchanged, start_response: StartResponse) -> Iterable[bytes]:
         response = _Response(done.answer.body, done.connection, done.pool)
         try:
             start_response(f"{done.answer.status} {done.answer.reason}", end_to_end(done.answer))
@@ -149,6 +173,7 @@ class _Request:
     head: bytes
     body: Iterable[bytes]
     repeatable: bool
+    upgrade: bool
 
 
 class _Response:
@@ -183,7 +208,7 @@ class _Response:
 
 
 def _exchanged(pool: Pool, request: _Request) -> _Exchanged:
-    connection = pool.take()
+    connection = pool.connect() if request.upgrade else pool.take()
     try:
         return _Exchanged(pool=pool, connection=connection, answer=_attempt(connection, request))
     except NothingReceived:
@@ -202,13 +227,15 @@ def _attempt(connection: Connection, request: _Request) -> Answer:
                 connection.send(piece)
         except StoppedReading:
             connection.reusable = False
-        return read_answer(connection, request.method)
+        return read_answer(connection, request.method, upgrade=request.upgrade)
     except BaseException:
         connection.close()
         raise
 
 
-def _read_request(environ: WSGIEnvironment, authority: str, base: str, pseudonym: str) -> _Request:
+def _read_request(
+    environ: WSGIEnvironment, authority: str, base: str, pseudonym: str, *, upgrade: bool = False
+) -> _Request:
     method, target = str(environ["REQUEST_METHOD"]), str(environ.get("RAW_URI", ""))
     if not _METHOD.fullmatch(method):
         raise GatewayError(METHOD_REFUSED, f"method {method[:32]!r}")
@@ -220,13 +247,15 @@ def _read_request(environ: WSGIEnvironment, authority: str, base: str, pseudonym
         *_forwarded_fields(environ),
         ("Via", _via(environ.get("HTTP_VIA", ""), pseudonym)),
         *framing,
+        *(UPGRADE_FIELDS if upgrade else ()),
     ]
     lines = [f"{name}: {value}" for name, value in fields]
     for (name, _), line in zip(fields, lines, strict=True):
         if not _LINE.fullmatch(line):
             raise GatewayError(INTERNAL, f"the field {name[:64]!r} cannot be sent")
     head = "\r\n".join([f"{method} {base}{target} HTTP/1.1", *lines, "", ""]).encode("latin-1")
-    return _Request(method=method, head=head, body=body, repeatable=method in _REPEATABLE and body == ())
+    repeatable = method in _REPEATABLE and body == ()
+    return _Request(method=method, head=head, body=body, repeatable=repeatable, upgrade=upgrade)
 
 
 def _forwarded_fields(environ: WSGIEnvironment) -> Iterator[Field]:

@@ -33,8 +33,8 @@ class Answer:
     body: Iterator[bytes]
 
 
-def read_answer(connection: Connection, method: str) -> Answer:
-    """Read an answer up to its body.
+def read_answer(connection: Connection, method: str, *, upgrade: bool = False) -> Answer:
+    """Read an answer up to its body; a 101 is one only where an upgrade was asked for.
 
     Raises `upstream_answer_invalid`, `upstream_read_timeout` and `NothingReceived`.
     """
@@ -45,7 +45,9 @@ def read_answer(connection: Connection, method: str) -> Answer:
         status, reason = int(status_line[2]), (status_line[3] or b"").decode("latin-1")
         fields = tuple(_field(line) for line in rest)
         if status == 101:
-            refuse_answer("the upstream switched protocols unasked")
+            if not upgrade:
+                refuse_answer("the upstream switched protocols unasked")
+            return Answer(status=status, reason=reason, fields=fields, body=iter(()))
         if status >= 200:
             persistent = status_line[1] == b"1" and "close" not in _list(fields, "connection")
             connection.reusable = connection.reusable and persistent

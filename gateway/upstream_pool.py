@@ -119,6 +119,11 @@ class Connection:
         self._position += len(piece)
         return piece
 
+    def release(self) -> tuple[socket.socket, bytes]:
+        """Give the socket away, with what was received behind the head that was read last."""
+        self.reusable = False
+        return self._socket, self._received[self._position :]
+
     def abort(self) -> None:
         """Wake up whoever waits for the upstream: nothing more will come."""
         self.reusable = False

@@ -14,11 +14,12 @@ from typing import Final
 from reliability.crowd import CROWD
 from reliability.experiment import Experiment, Result
 from reliability.failures import FAILURES
+from reliability.streams import STREAMED
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "RELIABILITY.md"
 BEGIN: Final = "<!-- measured: begin -->\n"
 END: Final = "<!-- measured: end -->\n"
-ALL: Final = [*FAILURES, *CROWD]
+ALL: Final = [*FAILURES, *CROWD, *STREAMED]
 
 
 def main(names: Sequence[str]) -> int:

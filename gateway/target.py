@@ -31,7 +31,7 @@ _METHOD = re.compile(r"[A-Z][A-Z0-9!#$%&'*+.^_`|~-]{0,31}")
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _PATH_CHARACTERS = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*")
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
-_LENIENT_END = re.compile(r"(?:\.|%20)+(?=/|$)")
+_LENIENT_END = re.compile(r"(?:\.|%20| )+(?=/|$)")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _PATH_SAFE = "/!$&'()*+,;=:@-._~"
 _LITERAL_IN_SEGMENT = frozenset(_PATH_SAFE.encode("ascii")) - frozenset(b"/")
@@ -84,7 +84,10 @@ class RequestTarget:
         """
         readings = [_LENIENT_END.sub("", reading) for reading in (self.path, *self.other_readings)]
         if "%25" in self.path:
-            readings.append(normpath(unquote(unquote(self.path))))
+            twice = unquote(unquote(self.path)).replace("\\", "/")
+            forms = (twice, _without_parameters(twice))
+            # POSIX lets two slashes at the beginning stand; what is lenient in one way is so in another, too.
+            readings += [_LENIENT_END.sub("", "/" + normpath(form).lstrip("/")) for form in forms]
         return tuple(readings)
 
 

@@ -470,3 +470,22 @@ def test_hosts(hosts: tuple[str, ...], host: str, fits: bool) -> None:
     asked = target("/a", headers={"HTTP_HOST": host})
     assert match([ruled], DEFAULT, asked) is (ruled if fits else DEFAULT)
     assert (ruled in match_all([ruled], DEFAULT, target("/A", headers={"HTTP_HOST": host}))) is fits
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param("/%252e%252e/admin", id="decoded twice, dots"),
+        pytest.param("/%252fadmin", id="decoded twice, two slashes"),
+        pytest.param("/%255cadmin", id="decoded twice, a backslash"),
+        pytest.param("/%255cadmin.", id="decoded twice, a backslash, and a dot at the end"),
+        pytest.param("/%2561dmin%2520", id="decoded twice, and a space at the end"),
+        pytest.param("/x/%252e%252e%252fadmin%253bx", id="decoded twice, and parameters cut"),
+        pytest.param("/%2541DMIN/", id="decoded twice, in another case, with a slash"),
+    ],
+)
+def test_what_is_lenient_in_one_way_is_so_in_another(path: str) -> None:
+    """Found by test_differential.py: a server that decodes twice may do other things as well."""
+    admin = route("/admin", Access.DENY)
+    assert admin in match_all([admin], DEFAULT, target(path))
+    assert match_all([admin], DEFAULT, target("/%252fother")) == (DEFAULT,)

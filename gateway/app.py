@@ -12,11 +12,11 @@ from wsgiref.types import StartResponse, WSGIApplication
 
 from werkzeug import Response
 
-from gateway.assembly import Outside, make_bearer, make_providers, make_store, make_upstreams
-from gateway.authenticator import Authenticator
+from gateway.assembly import Outside, make_authenticator, make_bearer, make_providers, make_store, make_upstreams
 from gateway.bearer import BearerRefused, insufficient
 from gateway.config import Settings, load_settings, load_standalone_settings, parse_settings, wrapping
 from gateway.cookies import session_handles
+from gateway.cors import Cors
 from gateway.endpoint_assembly import Parts, lay_out_endpoints
 from gateway.endpoints.form import FormEndpoint
 from gateway.endpoints.login import LoginEndpoints, LoginFailed
@@ -53,7 +53,7 @@ from gateway.responses import Responses
 from gateway.route import Route, Token
 from gateway.session import Session
 from gateway.store import HeldSession
-from gateway.target import Environ, read_target
+from gateway.target import Environ, RequestTarget, read_target
 from gateway.upstream_tokens import UpstreamTokens
 
 _log = logging.getLogger("gateway")
@@ -66,17 +66,11 @@ class Gateway:
         self.settings = settings
         self.providers = make_providers(settings, outside)
         self.store = make_store(settings, outside)
-        self.authenticator = Authenticator(
-            providers=self.providers,
-            store=self.store,
-            lifetimes=settings.lifetimes,
-            clock=outside.clock,
-            entropy=outside.entropy,
-            sleep=outside.sleep,
-        )
+        self.authenticator = make_authenticator(settings, self.providers, self.store, outside)
         self._bearer = make_bearer(settings, self.providers, self.store, outside)
         self.tokens = UpstreamTokens(providers=self.providers, clock=outside.clock, entropy=outside.entropy)
         self._identities = Identities(keys=settings.identity_keys, issuer=settings.public_url, clock=outside.clock)
+        self._cors = Cors(settings.cors_origins)
         self._clock = outside.clock
         self._responses = Responses(
             start_path=f"{settings.prefix}/start", public_url=settings.public_url, entropy=outside.entropy
@@ -125,8 +119,9 @@ class Gateway:
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request, or hand it to the inner app; whatever goes wrong in deciding, nothing is let in."""
+        start_response = self._cors.answering(environ, start_response)
         try:
-            outcome = self._decide(environ)
+            outcome = self._cors.preflight(environ) or self._decide(environ)
         except GatewayError as error:
             outcome = self._failed(environ, error)
         except Exception:  # noqa: BLE001 - fails closed whatever it was.
@@ -164,8 +159,7 @@ class Gateway:
         """Decide by the token alone: never a redirect, never a cookie, and no other session in its place."""
         if fitting_session(routes, client) is None:
             raise GatewayError(ACCESS_DENIED, f"a token of the provider {client.provider}")
-        now, origin = int(self._clock()), self.settings.public_url
-        decision = decide_all(routes, client, request.target, public_origin=origin, now=now, ambient=False)
+        decision = self._decision(routes, client, request.target, ambient=False)
         if decision.verdict is Verdict.ALLOW:
             return self._admitted(request, routes[0], client)
         if decision.step_up is not None:
@@ -176,8 +170,7 @@ class Gateway:
         self, request: Request, routes: Sequence[Route], held: HeldSession | None, *, renewed: bool = False
     ) -> Response | Admitted:
         session = fitting_session(routes, None if held is None else held.session)
-        now = int(self._clock())
-        decision = decide_all(routes, session, request.target, public_origin=self.settings.public_url, now=now)
+        decision = self._decision(routes, session, request.target)
         if decision.verdict is Verdict.ALLOW:
             return self._admitted(request, routes[0], session, None if session is None else held, renewed=renewed)
         if decision.verdict is Verdict.LOGIN:
@@ -185,6 +178,12 @@ class Gateway:
         if decision.step_up is not None and session is not None:
             return self._step_up(request, routes[0], session, decision.step_up)
         return self._failed(request.environ, _refusal(decision))
+
+    def _decision(
+        self, routes: Sequence[Route], session: Session | None, target: RequestTarget, *, ambient: bool = True
+    ) -> Decision:
+        origin, now = self.settings.public_url, int(self._clock())
+        return decide_all(routes, session, target, public_origin=origin, now=now, ambient=ambient)
 
     def _answered(self, request: Request, endpoint: Endpoint) -> Response:
         if endpoint.methods is None or request.target.method in endpoint.methods:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from urllib.parse import urlsplit
 
+from gateway.authenticator import Authenticator
 from gateway.back_channel import CALLS_OF_ONE_AMONG_SEVERAL, UNLIMITED_CALLS, BackChannel
 from gateway.backends.base import Backend
 from gateway.backends.choice import make_backend
@@ -55,6 +56,20 @@ def make_store(settings: Settings, outside: Outside) -> SessionStore:
         clock=outside.clock,
         entropy=outside.entropy,
         local_cache=settings.local_cache,
+    )
+
+
+def make_authenticator(
+    settings: Settings, providers: Mapping[str, Provider], store: SessionStore, outside: Outside
+) -> Authenticator:
+    """Make what begins, finds and ends sessions."""
+    return Authenticator(
+        providers=providers,
+        store=store,
+        lifetimes=settings.lifetimes,
+        clock=outside.clock,
+        entropy=outside.entropy,
+        sleep=outside.sleep,
     )
 
 

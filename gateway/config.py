@@ -70,6 +70,7 @@ class Settings:
     identity_keys: tuple[OwnKey, ...] = field(repr=False)
     bearer: AccessTokenRules
     bearer_cache: int
+    cors_origins: frozenset[str]
     routes: tuple[Route, ...]
     default_route: Route
     rules: HeaderRules
@@ -172,8 +173,9 @@ def _settings(document: Document) -> Settings:
     used = dict.fromkeys(name for name in asked if name)
     upstreams = upstreams_of(document.upstreams, set(used), document.upstream_connection)
     addresses = {name: one.address for name, one in upstreams.items()}
-    routes = tuple(route_of(route, document.upstream or "", addresses) for route in document.routes)
-    default_route = route_of(RouteModel(path="/**"), document.upstream or "", addresses)
+    trusted, upstream = frozenset(document.cors.origins), document.upstream or ""
+    routes = tuple(route_of(route, upstream, addresses, trusted) for route in document.routes)
+    default_route = route_of(RouteModel(path="/**"), upstream, addresses, trusted)
     return Settings(
         public_url=document.public_url,
         prefix=document.prefix,
@@ -194,6 +196,7 @@ def _settings(document: Document) -> Settings:
         identity_keys=document.identity,
         bearer=_bearer(document),
         bearer_cache=document.bearer.cache,
+        cors_origins=trusted,
         routes=routes,
         default_route=default_route,
         rules=header_rules(cookies, document.public_url, (*routes, default_route)),

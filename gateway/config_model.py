@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from gateway.config_authorization_model import Model
 from gateway.config_provider_model import ProviderModel
-from gateway.config_route_model import BearerModel, RouteModel
+from gateway.config_route_model import BearerModel, CorsModel, RouteModel
 from gateway.config_upstream_model import ConnectionModel, UpstreamModel
 from gateway.config_values import (
     CookieName,
@@ -140,6 +140,8 @@ class Document(Model):
     """How sessions are kept."""
     bearer: BearerModel = BearerModel()
     """What the access tokens must show that clients bring, where a rule lets them."""
+    cors: CorsModel = CorsModel()
+    """Single-page apps of other origins."""
     routes: Listed[RouteModel] = []
     """Rules for paths, the first that fits holds; where none does, login is required."""
     prefix: OwnPath = "/oauth2"

@@ -21,7 +21,9 @@ from gateway.oidc.exchange import ExchangeWanted
 from gateway.route import Access, Bearer, Check, Requirement, Route, Token, compile_pattern
 
 
-def route_of(model: RouteModel, default_upstream: str, addresses: Mapping[str, str]) -> Route:
+def route_of(
+    model: RouteModel, default_upstream: str, addresses: Mapping[str, str], trusted_origins: frozenset[str]
+) -> Route:
     """Make a route of its keys.
 
     `default_upstream` is where it goes if it names no upstream, `addresses` the URL that each upstream is known by.
@@ -39,6 +41,8 @@ def route_of(model: RouteModel, default_upstream: str, addresses: Mapping[str, s
         redirect_to_login=model.login == "redirect",
         bearer=frozenset(Bearer(way) for way in model.bearer),
         keep_forms=model.keep_forms,
+        trusted_origins=trusted_origins,
+        csrf_header=(model.csrf_header or "").lower(),
         allow_encoded_slash=model.allow_encoded_slash,
         upstream=upstream,
         upstream_url=addresses.get(upstream, ""),

@@ -20,6 +20,7 @@ from gateway.config_values import (
     Name,
     Network,
     OneOrMore,
+    Origin,
     OwnPath,
     Pattern,
     Size,
@@ -122,6 +123,13 @@ class BearerModel(Model):
     """How long the provider's word about an opaque token is believed, and a withdrawn one may go unseen; 0: never."""
 
 
+class CorsModel(Model):
+    """Single-page apps of other origins."""
+
+    origins: Listed[Origin] = []
+    """Origins whose pages may ask with credentials and read the answers, and do what our own pages may."""
+
+
 class RouteModel(Model):
     """A rule for paths."""
 
@@ -153,6 +161,8 @@ class RouteModel(Model):
     """How an access token is checked that a client brings (`bearer`); where it is empty, no such token counts."""
     keep_forms: bool = False
     """Whether a small form that meets no session is kept by the browser, sealed, and offered again after the login."""
+    csrf_header: HeaderName | None = None
+    """A field, such as X-Requested-With, that a request with a session must have, which no page's form can send."""
     require: RequireModel = RequireModel()
     """What the session must show."""
     provider: Name | None = None

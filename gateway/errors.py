@@ -87,6 +87,9 @@ CROSS_SITE_REFUSED = _problem(
     "The request came from another site",
     "Open the site itself and try there.",
 )
+CSRF_HEADER_MISSING = _problem(
+    "csrf_header_missing", HTTPStatus.FORBIDDEN, "The request lacks a field that this site asks for", _OPERATOR
+)
 UNTRUSTED_PEER = _problem("untrusted_peer", HTTPStatus.FORBIDDEN, "This peer may not ask for a decision", _OPERATOR)
 NOT_FOUND = _problem("not_found", HTTPStatus.NOT_FOUND, "There is nothing here", "Check the address.")
 

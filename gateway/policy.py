@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from gateway.errors import (
     ACCESS_DENIED,
     CROSS_SITE_REFUSED,
+    CSRF_HEADER_MISSING,
     GROUPS_OVERAGE,
     LOGIN_REQUIRED,
     NOT_FOUND,
@@ -139,7 +140,9 @@ def decide(
         return Decision(verdict=Verdict.LOGIN, problem=LOGIN_REQUIRED)
     # A WebSocket begins as a GET and carries the cookies too, whatever page opens it.
     unsafe = target.method not in SAFE_METHODS or target.upgrade
-    if ambient and unsafe and not is_same_origin(target, public_origin):
+    if ambient and route.csrf_header and route.csrf_header not in target.names:
+        return Decision(verdict=Verdict.FORBID, problem=CSRF_HEADER_MISSING, detail=route.csrf_header)
+    if ambient and unsafe and not is_same_origin(target, public_origin, route.trusted_origins):
         return Decision(verdict=Verdict.FORBID, problem=CROSS_SITE_REFUSED, detail=f"origin {target.origin[:80]!r}")
     return _decide_on(route.requirement, session, target, now)
 
@@ -161,8 +164,10 @@ def _decide_on(requirement: Requirement, session: Session, target: RequestTarget
     return _ALLOW
 
 
-def is_same_origin(target: RequestTarget, public_origin: str) -> bool:
-    """Tell whether the browser vouches that a page of this very origin made the request."""
+def is_same_origin(target: RequestTarget, public_origin: str, trusted: frozenset[str] = frozenset()) -> bool:
+    """Tell whether the browser vouches that a page of this very origin, or of a trusted one, made the request."""
+    if target.origin in trusted:
+        return True
     if target.fetch_site:
         return target.fetch_site == "same-origin"
     return target.origin == public_origin

@@ -24,6 +24,9 @@ RETRY_AFTER_SECONDS = 5
 _NONCE_BYTES = 16
 _REFERENCE_BYTES = 6
 
+_DECIDES = "Accept, Authorization, Cookie, Sec-Fetch-Dest, Sec-Fetch-Mode, X-Requested-With"
+"""The fields by which a request is taken for a navigation or not, and for somebody's or not."""
+
 _PRIVATE = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
@@ -156,7 +159,7 @@ class Responses:
         }
         schemes = ["Cookie", *(["Bearer"] if bearer else [])]
         challenges = ", ".join(challenge_text(scheme, {"realm": "gateway"}) for scheme in schemes)
-        return self.members(401, members, {"WWW-Authenticate": challenges})
+        return self.members(401, members, {"WWW-Authenticate": challenges, "Vary": _DECIDES})
 
     def fragment(self, target: str) -> Response:
         """Answer with the page that carries the address's fragment into the login."""

@@ -72,7 +72,9 @@ class Requirement:
 class Route:
     """A rule: which targets it is about, what it asks, and where they go.
 
-    `upstream` is the name or the URL of what is behind it, `upstream_url` the URL that this is known by.
+    `trusted_origins` are those whose pages may do what those of our own may, `csrf_header` is a field that a request
+    with a session must have. `upstream` is the name or the URL of what is behind it, `upstream_url` the URL that this
+    is known by.
     """
 
     path: str
@@ -83,6 +85,8 @@ class Route:
     requirement: Requirement = field(default_factory=Requirement)
     redirect_to_login: bool = True
     keep_forms: bool = False
+    trusted_origins: frozenset[str] = frozenset()
+    csrf_header: str = ""
     bearer: frozenset[Bearer] = frozenset()
     allow_encoded_slash: bool = False
     upstream: str = ""

@@ -43,7 +43,7 @@ class RequestTarget:
 
     `path` is canonical and still encoded: it is the form that routes match and that the upstream receives.
     `query` is what came, byte for byte. `client` is the address of the user agent as far as trusted proxies name
-    it, `forwarded_for` the chain of addresses up to us.
+    it, `forwarded_for` the chain of addresses up to us. `names` are those of all fields, in lower case.
     """
 
     method: str
@@ -59,6 +59,7 @@ class RequestTarget:
     upgrade: bool
     fetch_site: str
     origin: str
+    names: frozenset[str]
 
     @property
     def raw(self) -> str:
@@ -117,6 +118,7 @@ def read_target(environ: Environ, trusted_proxies: Sequence[Network]) -> Request
         upgrade="HTTP_UPGRADE" in environ,
         fetch_site=environ.get("HTTP_SEC_FETCH_SITE", ""),
         origin=environ.get("HTTP_ORIGIN", ""),
+        names=frozenset(key[5:].replace("_", "-").lower() for key in environ if key.startswith("HTTP_")),
     )
 
 

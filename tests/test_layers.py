@@ -40,7 +40,7 @@ ORDER: Final = (
     ("token_revocation", "renewal", "authenticator", "single_logout", "administration", "upstream_tokens",
      "bearer", "identity"),
     (
-        "responses", "held_answer", "open_streams", "response_rewriting", "request_limits", "inner",
+        "responses", "cors", "held_answer", "open_streams", "response_rewriting", "request_limits", "inner",
         "explanation", "reactions",
         "endpoints", "endpoints.request", "endpoints.keys",
         "endpoints.login", "endpoints.session", "endpoints.logout", "endpoints.single_logout", "endpoints.narrowing",

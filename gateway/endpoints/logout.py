@@ -11,6 +11,7 @@ from gateway.config import Settings
 from gateway.cookies import LogoutNote, begin_logout, deletion, find_logout, read_cookies, session_handles
 from gateway.endpoints.request import Request
 from gateway.errors import CROSS_SITE_REFUSED, PARAMETER_REFUSED, GatewayError
+from gateway.oidc.logout import EndSession
 from gateway.oidc.messages import Entropy
 from gateway.policy import is_same_origin
 from gateway.responses import Responses, with_cookies
@@ -33,11 +34,12 @@ class LogoutEndpoints:
     def sign_out(self, request: Request) -> Response:
         """End the session, here and at the provider; a link on another site only gets to ask whether to.
 
-        With `local=true` the provider's own session goes on. Raises `cross_site_refused` for another site's form,
-        `return_url_refused` for another site's `rd`, `parameter_refused` for another `local`.
+        Who accepts JSON alone is told where to send the browser. With `local=true` the provider's own session goes on.
+        Raises `cross_site_refused` for another site's form, `return_url_refused` for another site's `rd`, and
+        `parameter_refused` for another `local`.
         """
         posted = request.target.method == "POST"
-        if posted and not is_same_origin(request.target, self.settings.public_url):
+        if posted and not is_same_origin(request.target, self.settings.public_url, self.settings.cors_origins):
             raise GatewayError(CROSS_SITE_REFUSED, "sign-out by another site's form")
         held = self.authenticator.find_session(session_handles(self.settings.cookies, request.cookies))
         # A body is read for those alone who have a session: whoever sends it slowly holds a thread.
@@ -46,7 +48,7 @@ class LogoutEndpoints:
         if asked.get("local", "true") != "true":
             raise GatewayError(PARAMETER_REFUSED, "local can only be true")
         if held is None:
-            return self._without_session(return_to)
+            return self._without_session(request, return_to)
         if posted or self._is_wish(request):
             return self._end(request, held, return_to, local="local" in asked)
         user = held.session.claims.get("email") or held.session.claims.get("preferred_username") or ""
@@ -69,8 +71,12 @@ class LogoutEndpoints:
         begun = self.authenticator.end_session(held, session_handles(policy, request.cookies), local=local)
         # A login under way would sign the user in again, and the note of a stronger one is not the next user's.
         names = dict.fromkeys(name for name, _ in read_cookies(request.cookies))
-        left = [name for name in names if policy.is_transaction(name) or name == policy.step_up]
+        left = [name for name in names if policy.is_transaction(name) or name in (policy.step_up, policy.form)]
         cookies = [deletion(policy, name) for name in (policy.session, *left)]
+        if _wants_json(request):
+            if begun.at_provider is not None:
+                cookies.append(begin_logout(policy, LogoutNote(state=begun.state, return_to=return_to), self.entropy))
+            return self._told(begun.at_provider, cookies)
         if begun.at_provider is None:
             return self.responses.redirect(return_to or self.settings.post_logout_path, cookies)
         cookies.append(begin_logout(policy, LogoutNote(state=begun.state, return_to=return_to), self.entropy))
@@ -78,12 +84,26 @@ class LogoutEndpoints:
             return self.responses.redirect(begun.at_provider.url, cookies)
         return with_cookies(self.responses.end_session_page(begun.at_provider), cookies)
 
-    def _without_session(self, return_to: str) -> Response:
+    def _told(self, at_provider: EndSession | None, cookies: list[str]) -> Response:
+        # A script cannot follow a redirect to another site's page; it is told where to send the browser.
+        members: dict[str, object] = {"logout_url": None if at_provider is None else at_provider.url}
+        if at_provider is not None and at_provider.fields:
+            members["fields"] = dict(at_provider.fields)
+        return with_cookies(self.responses.members(200, members), cookies)
+
+    def _without_session(self, request: Request, return_to: str) -> Response:
         policy = self.settings.cookies
+        if _wants_json(request):
+            return self._told(None, [deletion(policy, policy.session)])
         return self.responses.redirect(return_to or self.settings.post_logout_path, [deletion(policy, policy.session)])
 
     def _is_wish(self, request: Request) -> bool:
         return request.target.navigation and request.target.fetch_site in _OWN_WISH
+
+
+def _wants_json(request: Request) -> bool:
+    accepted = str(request.environ.get("HTTP_ACCEPT", ""))
+    return request.target.method == "POST" and "application/json" in accepted and "text/html" not in accepted
 
 
 def _printable(text: str) -> str:

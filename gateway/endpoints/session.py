@@ -52,7 +52,7 @@ class SessionEndpoints:
 
     def refresh(self, request: Request) -> Response:
         """Renew the tokens now; raises `cross_site_refused` for a page of another site."""
-        if not is_same_origin(request.target, self.settings.public_url):
+        if not is_same_origin(request.target, self.settings.public_url, self.settings.cors_origins):
             raise GatewayError(CROSS_SITE_REFUSED, "refresh by another site's page")
         held = self.authenticator.find_session(session_handles(self.settings.cookies, request.cookies))
         renewed = None if held is None else self.authenticator.refresh(held)

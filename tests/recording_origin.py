@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from raw_origin import is_whole
+
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
@@ -52,12 +54,11 @@ def _serve(sock: socket.socket, recorded: Recorded) -> None:
     data = b""
     with suppress(OSError):
         while True:
-            while b"\r\n\r\n" not in data:
+            while not is_whole(data):
                 piece = sock.recv(65536)
                 if not piece:
                     return
                 data += piece
-            head, _, rest = data.partition(b"\r\n\r\n")
-            recorded.requests.append(head)
-            data = rest
+            recorded.requests.append(data)
+            data = b""
             sock.sendall(ANSWER)

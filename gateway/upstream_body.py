@@ -22,7 +22,10 @@ def request_body(environ: WSGIEnvironment) -> tuple[list[Field], Iterable[bytes]
     """
     read: Read = environ["wsgi.input"].read
     length = environ.get("CONTENT_LENGTH", "")
-    if environ.get("HTTP_TRANSFER_ENCODING"):
+    coding = str(environ.get("HTTP_TRANSFER_ENCODING", "")).strip().lower()
+    if coding not in ("", "chunked"):  # The server has taken the chunks away and would leave the rest (RFC 9112 6.1).
+        raise GatewayError(REQUEST_INCOMPLETE, f"a transfer coding beside chunked: {coding[:40]!r}")
+    if coding:
         return [("Transfer-Encoding", "chunked")], _in_chunks(read, _read(read, PIECE))
     if length:
         if not LENGTH.fullmatch(length):

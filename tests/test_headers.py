@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import unquote, unquote_to_bytes
 
+import corpora
 import pytest
 from samples import SESSION
 
@@ -361,3 +362,17 @@ def test_an_inner_app_cannot_overwrite_our_cookies() -> None:
     kept = [("Set-Cookie", "theme=dark"), ("X-Other", "__Host-gateway=x"), ("Set-Cookie", "lang=de")]
     assert response_headers(headers, COOKIES, personal=False) == kept
     assert response_headers(headers, COOKIES, personal=True) == [*kept, ("Cache-Control", "private")]
+
+
+@pytest.mark.parametrize(
+    ("sent", "passes"),
+    [pytest.param(case["sent"], case["passes"], id=case["id"]) for case in corpora.read("header_sets")],
+)
+def test_sets_of_headers(sent: Sequence[Sequence[str]], passes: Sequence[Sequence[str]]) -> None:
+    def given(headers: Sequence[Sequence[str]]) -> list[list[str]]:
+        pairs = [(name, value) for name, value in headers]
+        return [list(pair) for pair in inner_headers(pairs, target(), UPSTREAM, session(), RULES, BEARER)]
+
+    ours = given([])
+    assert given(sent) == [*passes, *ours]
+    assert ["x-forwarded-user", "u1"] in ours

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import corpora
 import pytest
 import yaml
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -177,3 +178,33 @@ def test_lock_files_name_every_dependency_of_the_project() -> None:
     for name in re.findall(r'"([a-z0-9]+)', dependencies):
         assert re.search(rf"^{name}==", runtime, re.MULTILINE), name
         assert re.search(rf"^\| {name} \|", (ROOT / "docs" / "dependencies.md").read_text().lower(), re.MULTILINE), name
+
+
+def _shown_by() -> Iterator[tuple[str, str]]:
+    for line in (ROOT / "docs" / "INTERMEDIARY.md").read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        if len(cells) == 6 and cells[1] not in ("section", "---"):
+            file = ""
+            for part in re.split(r"; (?=test_\w+: |raw_requests: |header_sets: )", cells[4]):
+                file, _, cases = part.partition(": ")
+                yield from ((file, case) for case in cases.split("; "))
+
+
+@pytest.mark.parametrize(("file", "case"), [pytest.param(*shown, id=f"{shown[0]}-{shown[1]}") for shown in _shown_by()])
+def test_what_the_page_on_intermediaries_names_is_there(file: str, case: str) -> None:
+    places = [*(ROOT / "tests").glob(f"{file}.py"), *(ROOT / "tests" / "processes").glob(f"{file}.py")]
+    if places:
+        text = places[0].read_text(encoding="utf-8")
+        assert f'"{case}"' in text or f"def {case}(" in text
+    else:
+        assert case in {one["id"] for one in corpora.read(file)}
+
+
+def test_the_page_on_intermediaries_has_every_section() -> None:
+    page = (ROOT / "docs" / "INTERMEDIARY.md").read_text(encoding="utf-8")
+    sections = set(re.findall(r"\d+(?:\.\d+)+", page)) | set(re.findall(r"9112 (\d)\b", page))
+    wanted = (
+        "2.2 2.3 3.2 3.2.1 3.2.2 3.2.3 3.2.4 5.1 5.2 6.1 6.2 6.3 7.1 7.1.1 7.1.2 9.2 9.3 9.6 4.2.4 4.3.4 5.3 5.5 6.5.1 "
+        "7.6 7.6.1 7.6.2 7.6.3 7.7 7.8 8.6 9.2.2 9.3.2 9.3.7 9.3.8 10.1.1 11.6.2 15.2 15.2.2 15.3.5 15.4.5"
+    )
+    assert not set(wanted.split()) - sections

@@ -137,7 +137,7 @@ class Gateway:
     def _decide(self, environ: Environ) -> Response | Admitted:
         if self.settings.store.type == "memory" and environ.get("wsgi.multiprocess"):
             raise GatewayError(STORE_PER_PROCESS, "session.store.type: memory serves one process; use file or redis")
-        target = read_target(environ, self.settings.trusted_proxies)
+        target = read_target(environ, self.settings.trusted_proxies, self.settings.trusted_hops)
         request = Request(target=target, environ=environ)
         endpoint = endpoint_at(self.endpoints, target.path)
         if endpoint is not None:

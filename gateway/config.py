@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from gateway.config_model import DEFAULT_PROVIDER, Document, ForwardAuthModel, StoreModel
+from gateway.config_model import DEFAULT_PROVIDER, Document, ForwardAuthModel, SessionModel, StoreModel
 from gateway.config_provider import OwnAddresses, ProviderSettings, provider_settings
 from gateway.config_route import route_of
 from gateway.config_route_model import RouteModel
@@ -76,6 +76,7 @@ class Settings:
     rules: HeaderRules
     upstreams: Mapping[str, UpstreamSettings]
     trusted_proxies: tuple[Network, ...]
+    trusted_hops: int
     forward_auth: ForwardAuthSettings
     admin_tokens: tuple[str, ...] = field(repr=False)
     log_level: str
@@ -185,12 +186,7 @@ def _settings(document: Document) -> Settings:
         providers=providers,
         cookies=cookies,
         ring=ring,
-        lifetimes=Lifetimes(
-            idle=document.session.idle_timeout,
-            absolute=document.session.lifetime,
-            refresh_leeway=document.session.refresh_leeway,
-            refresh_jitter=document.session.refresh_jitter,
-        ),
+        lifetimes=_lifetimes(document.session),
         local_cache=document.session.local_cache,
         store=_store(document.session.store),
         identity_keys=document.identity,
@@ -202,9 +198,19 @@ def _settings(document: Document) -> Settings:
         rules=header_rules(cookies, document.public_url, (*routes, default_route)),
         upstreams={name: upstreams[name] for name in used},
         trusted_proxies=tuple(ipaddress.ip_network(network) for network in document.trusted_proxies),
+        trusted_hops=document.trusted_hops,
         forward_auth=_forward_auth(document.forward_auth),
         admin_tokens=tuple(token.get_secret_value() for token in document.admin_token),
         log_level=document.log_level,
+    )
+
+
+def _lifetimes(model: SessionModel) -> Lifetimes:
+    return Lifetimes(
+        idle=model.idle_timeout,
+        absolute=model.lifetime,
+        refresh_leeway=model.refresh_leeway,
+        refresh_jitter=model.refresh_jitter,
     )
 
 

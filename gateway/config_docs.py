@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from gateway.config_model import Document
-from gateway.config_values import OCTETS
+from gateway.config_values import COUNT, OCTETS
 
 
 def schema_text() -> str:
@@ -60,6 +60,8 @@ def _default(field: FieldInfo) -> str:
     if field.default is None or isinstance(field.default, SecretStr):
         return ""
     if isinstance(field.default, int) and not isinstance(field.default, bool):
+        if COUNT in field.metadata:
+            return f"`{field.default}`"
         return f"`{_size(field.default) if OCTETS in field.metadata else _duration(field.default)}`"
     return f"`{json.dumps(field.default)}`" if field.default not in ({}, []) else "none"
 

@@ -14,6 +14,7 @@ from gateway.config_provider_model import ProviderModel
 from gateway.config_route_model import BearerModel, CorsModel, RouteModel
 from gateway.config_upstream_model import ConnectionModel, UpstreamModel
 from gateway.config_values import (
+    COUNT,
     CookieName,
     Duration,
     HeaderName,
@@ -156,6 +157,8 @@ class Document(Model):
     """Whether a page of ours runs before the login, so that the #fragment of the address survives it."""
     trusted_proxies: Listed[Network] = []
     """Addresses whose X-Forwarded-For is believed, and which may ask for decisions where forward_auth is enabled."""
+    trusted_hops: Annotated[int, Field(ge=0, le=8), COUNT] = 0
+    """Instead, how many proxies every request passes, where their addresses are not known."""
     forward_auth: ForwardAuthModel = ForwardAuthModel()
     """How nginx, Traefik or Caddy name what they ask about."""
     upstream_connection: ConnectionModel = ConnectionModel()
@@ -194,6 +197,8 @@ class Document(Model):
     def _only_named_proxies_ask(self) -> Document:
         if self.forward_auth.enabled and not self.trusted_proxies:
             raise ValueError("trusted_proxies must name the proxies that may ask, for forward_auth is enabled")
+        if self.trusted_hops and self.trusted_proxies:
+            raise ValueError("trusted_hops counts proxies and trusted_proxies names them: one of the two")
         if not self.forward_auth.method_header and any(route.methods for route in self.routes):
             raise ValueError("forward_auth.method_header must name a header, for a rule is about methods")
         return self

@@ -256,7 +256,10 @@ Duration = Annotated[
 _SIZE_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d{1,9}\s*[kMG]?$"}]}
 
 OCTETS: Final = "octets"
-"""Marks the numbers that are sizes; all others are durations."""
+"""Marks the numbers that are sizes; those that are neither that nor counts are durations."""
+
+COUNT: Final = "count"
+"""Marks the numbers that count something."""
 
 Size = Annotated[int, BeforeValidator(_size), Field(ge=0), OCTETS, WithJsonSchema(_SIZE_SCHEMA, mode="validation")]
 Origin = Annotated[str, AfterValidator(_origin)]

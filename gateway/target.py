@@ -92,10 +92,11 @@ class RequestTarget:
         return tuple(readings)
 
 
-def read_target(environ: Environ, trusted_proxies: Sequence[Network]) -> RequestTarget:
+def read_target(environ: Environ, trusted_proxies: Sequence[Network], hops: int = 0) -> RequestTarget:
     """Read a WSGI environ once.
 
-    X-Forwarded-* count only when they come from `trusted_proxies`.
+    X-Forwarded-* count only when they come from `trusted_proxies`, or when there are `hops` proxies whose addresses are
+    not known; such a peer may not ask for decisions, though.
     Raises `method_refused`, `host_invalid`, `target_malformed` and `target_ambiguous`.
     """
     method = str(environ.get("REQUEST_METHOD", ""))
@@ -104,12 +105,13 @@ def read_target(environ: Environ, trusted_proxies: Sequence[Network]) -> Request
     raw_path, query = _raw_target(environ)
     path = canonical_path(raw_path)
     peer_trusted = _is_trusted(str(environ.get("REMOTE_ADDR", "")), trusted_proxies)
+    behind = peer_trusted or hops > 0
     return RequestTarget(
         method=method,
-        scheme=_scheme(environ, peer_trusted=peer_trusted),
-        host=_host(environ, peer_trusted=peer_trusted),
-        client=_client(environ, trusted_proxies),
-        forwarded_for=_forwarded_for(environ, peer_trusted=peer_trusted),
+        scheme=_scheme(environ, peer_trusted=behind),
+        host=_host(environ, peer_trusted=behind),
+        client=_counted_client(environ, hops) if hops else _client(environ, trusted_proxies),
+        forwarded_for=_forwarded_for(environ, peer_trusted=behind),
         peer_trusted=peer_trusted,
         path=path,
         query=query,
@@ -238,6 +240,14 @@ def _client(environ: Environ, trusted_proxies: Sequence[Network]) -> str:
     while hops and _is_trusted(address, trusted_proxies):
         address = hops.pop()
     parsed = _address(address)
+    return "" if parsed is None else str(parsed)
+
+
+def _counted_client(environ: Environ, hops: int) -> str:
+    # Each proxy adds who spoke to it, so the last so many entries are theirs; where there are fewer, somebody has come
+    # by another way, and nothing is known.
+    chain = [hop.strip() for hop in environ.get("HTTP_X_FORWARDED_FOR", "").split(",")]
+    parsed = _address(chain[-hops]) if len(chain) >= hops else None
     return "" if parsed is None else str(parsed)
 
 

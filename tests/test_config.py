@@ -243,6 +243,8 @@ BAD: Final = [
     ("routes", [{"path": "/", "upstream": "unix:run/app.sock"}], "routes.0.upstream"),
     ("routes", [{"path": "/", "upstream": "unix:/run/a b"}], "routes.0.upstream"),
     ("upstream", "nobody", "config"),
+    ("trusted_hops", -1, "trusted_hops"),
+    ("trusted_hops", 9, "trusted_hops"),
     ("routes", [{"path": "/", "max_body": "10MB"}], "routes.0.max_body"),
     ("routes", [{"path": "/", "max_body": -1}], "routes.0.max_body"),
     ("routes", [{"path": "/", "max_body": True}], "routes.0.max_body"),

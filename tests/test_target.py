@@ -301,6 +301,26 @@ def test_the_client_is_the_rightmost_address_that_is_no_proxy_of_ours(peer: str,
 
 
 @pytest.mark.parametrize(
+    ("hops", "chain", "client"),
+    [
+        pytest.param(1, "203.0.113.9", "203.0.113.9", id="one proxy"),
+        pytest.param(1, "1.1.1.1, 203.0.113.9", "203.0.113.9", id="one proxy, and the client's own word"),
+        pytest.param(2, "203.0.113.9, 198.51.100.1", "203.0.113.9", id="two proxies"),
+        pytest.param(2, "1.1.1.1, 203.0.113.9, 198.51.100.1", "203.0.113.9", id="two, and the client's own word"),
+        pytest.param(2, "203.0.113.9", "", id="two, and somebody who passed one"),
+        pytest.param(1, "", "", id="one, and somebody who passed none"),
+        pytest.param(1, "1.1.1.1, ", "", id="nothing at the end"),
+        pytest.param(1, "1.1.1.1, unknown", "", id="no address at the end"),
+        pytest.param(3, "a, b, 1.1.1.1", "", id="no address where it should be"),
+    ],
+)
+def test_proxies_that_are_counted(hops: int, chain: str, client: str) -> None:
+    members = {"REMOTE_ADDR": "198.51.100.7", "HTTP_X_FORWARDED_FOR": chain, "HTTP_X_FORWARDED_PROTO": "http"}
+    found = read_target(request("/", members), (), hops)
+    assert (found.client, found.scheme, found.peer_trusted) == (client, "http", False)
+
+
+@pytest.mark.parametrize(
     ("peer", "chain", "forwarded_for"),
     [
         pytest.param("10.0.0.1", "203.0.113.9", "203.0.113.9, 10.0.0.1", id="trusted peer is appended"),

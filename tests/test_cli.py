@@ -118,7 +118,9 @@ def test_the_demo_signs_nobody_in_by_itself_and_leaves_nothing_behind() -> None:
 
 
 def test_ctrl_c_ends_the_whole_demo() -> None:
-    command = [sys.executable, "-c", "from gateway.cli import main; main()", "demo", "--port", "0"]
+    # Whoever runs the tests in the background has had SIGINT ignored, which children inherit.
+    heeded = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{heeded}; from gateway.cli import main; main()", "demo", "--port", "0"]
     demo = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         assert demo.stdout is not None
@@ -134,7 +136,9 @@ def test_ctrl_c_ends_the_whole_demo() -> None:
     finally:
         if demo.poll() is None:
             os.killpg(demo.pid, signal.SIGKILL)
-        demo.communicate()
+        assert demo.stdout is not None
+        demo.stdout.close()
+        demo.wait(30)
 
 
 def test_dev_tls_makes_a_certificate_for_localhost_once(tmp_path: Path) -> None:

@@ -58,11 +58,11 @@ class BearerRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
-    """What was found out about a token: whose it is, or why it is refused."""
+    """What was found out about a token: whose it is, or why its provider does not stand by it."""
 
     usable_until: float
     session: Session | None = None
-    refusal: GatewayError | None = None
+    inactive: str = ""
 
 
 class BearerRefused(GatewayError):
@@ -124,7 +124,7 @@ class BearerTokens:
             raise GatewayError(ACCESS_TOKEN_TYPE_REFUSED, "not a JWT")
         known = self._known.get((way, provider, _digest(token)), lambda: self._found(token, way, provider))
         if known.session is None:
-            raise known.refusal or GatewayError(TOKEN_INACTIVE)
+            raise GatewayError(TOKEN_INACTIVE, known.inactive)
         return known.session
 
     def _found(self, token: str, way: Bearer, provider: str) -> _Known:
@@ -136,7 +136,7 @@ class BearerTokens:
         except GatewayError as error:
             if error.problem is not TOKEN_INACTIVE:
                 raise
-            return _Known(usable_until=now + UNKNOWN_SECONDS, refusal=error.with_traceback(None))
+            return _Known(usable_until=now + UNKNOWN_SECONDS, inactive=error.detail)
 
     def _believed(self, token: AccessToken, raw: str, until: float) -> _Known:
         sid = token.claims.get("sid")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gateway.errors import (
+    ACCESS_TOKEN_BOUND,
     ACCESS_TOKEN_ISS_MISMATCH,
     ACCESS_TOKEN_REVOKED,
     ACCESS_TOKEN_TYPE_REFUSED,
@@ -44,6 +46,7 @@ MAX_CALLS = 8
 """How many questions about unknown tokens are under way at once: who makes tokens up must not flood it."""
 
 _SCHEME = "bearer"
+_NAMED_RE = re.compile(r"\b(?:bearer|dpop)\b", re.IGNORECASE)
 _OF_THE_TOKEN = ("jwt_", "access_token_")
 
 
@@ -114,7 +117,11 @@ class BearerTokens:
 
     def _of_field(self, authorization: str, ways: frozenset[Bearer], provider: str) -> Session | None:
         scheme, _, text = authorization.strip(" \t").partition(" ")
+        if scheme.lower() == "dpop":
+            raise GatewayError(ACCESS_TOKEN_BOUND, "its scheme is DPoP")
         if scheme.lower() != _SCHEME:
+            if _NAMED_RE.search(authorization):
+                raise GatewayError(BEARER_MALFORMED, "a bearer token is in it, but not alone")
             return None
         token = text.strip(" ")
         if not is_bearer_text(token):

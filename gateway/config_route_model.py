@@ -23,6 +23,7 @@ from gateway.config_values import (
     Origin,
     OwnPath,
     Pattern,
+    ScopeToken,
     Size,
     UpstreamReference,
 )
@@ -52,7 +53,7 @@ ClaimModel = Annotated[
 class ConditionModel(Model):
     """What must be true of a session."""
 
-    scope: Listed[str] = []
+    scope: Listed[ScopeToken] = []
     """Scopes that must all have been granted."""
     claims: Mapped[ClaimModel] = {}
     """Claims by name, each with the values of which one must be present, or with `at_least` and `at_most`."""

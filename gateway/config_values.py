@@ -279,6 +279,7 @@ EmailDomain = Annotated[str, AfterValidator(_email_domain)]
 CheckName = Annotated[str, AfterValidator(_check_name)]
 RingSecret = Annotated[SecretStr, AfterValidator(_ring_secret)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
+ScopeToken = Annotated[str, Field(pattern=r"^[!#-\[\]-~]+$")]  # RFC 6749 3.3
 ReadableFile = Annotated[str, AfterValidator(_readable_file)]
 JSONText = Annotated[str, BeforeValidator(_json_text)]
 Verification = Annotated[bool | str, BeforeValidator(_verification)]

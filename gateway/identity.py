@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.claims import vouched
@@ -42,11 +43,6 @@ class Identities:
         """Make the field of a route that wants it; nothing where there is nobody."""
         if session is None or not route.identity_jwt:
             return []
-        key = (session.id, session.access_issued_at, route.upstream_url)
-        return [(IDENTITY_FIELD, self._cache.get(key, lambda: self._signed(route, session)).text)]
-
-    def _signed(self, route: Route, session: Session) -> _Signed:
-        now = int(self._clock())
         known = vouched(session.claims)
         claims = {
             "iss": self._issuer,
@@ -54,8 +50,13 @@ class Identities:
             "sub": session.subject,
             "idp": session.issuer,
             "scope": session.scope,
-            "iat": now,
-            "exp": now + LIFETIME_SECONDS,
             **{name: known[name] for name in _OF_THE_USER if name in known},
         }
-        return _Signed(text=sign(self._keys[0], {"typ": IDENTITY_TYPE}, claims), usable_until=now + REUSE_SECONDS)
+        # All that is signed is in the key: what is new of a user, or of a token, is never said late.
+        key = json.dumps(claims, sort_keys=True)
+        return [(IDENTITY_FIELD, self._cache.get(key, lambda: self._signed(claims)).text)]
+
+    def _signed(self, claims: Mapping[str, object]) -> _Signed:
+        now = int(self._clock())
+        timed = {**claims, "iat": now, "exp": now + LIFETIME_SECONDS}
+        return _Signed(text=sign(self._keys[0], {"typ": IDENTITY_TYPE}, timed), usable_until=now + REUSE_SECONDS)

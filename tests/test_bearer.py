@@ -112,12 +112,16 @@ def test_requirements_hold_for_clients(path: str, changes: dict[str, object], st
         pytest.param("Bearer {}, Bearer {}", 400, "invalid_request", id="two tokens"),
         pytest.param("Bearer {} {}", 400, "invalid_request", id="two words"),
         pytest.param('Bearer "{}"', 400, "invalid_request", id="quoted"),
-        pytest.param("Bearer\t{}", 401, "", id="a tab: another scheme"),
+        pytest.param("Bearer\t{}", 400, "invalid_request", id="a tab"),
+        pytest.param("Basic dTpw, Bearer {}", 400, "invalid_request", id="beside another scheme"),
+        pytest.param(", Bearer {}", 400, "invalid_request", id="behind nothing"),
+        pytest.param("Bearer,Bearer {}", 400, "invalid_request", id="behind one without a token"),
+        pytest.param("Bearer={}", 400, "invalid_request", id="as a parameter"),
         pytest.param("Bearer x", 401, "invalid_token", id="no JWT"),
         pytest.param("Bearer a.b.c", 401, "invalid_token", id="only looks like a JWT"),
         pytest.param("Bearer {}x", 401, "invalid_token", id="a signature with more"),
         pytest.param("Basic dTpw", 401, "", id="another scheme"),
-        pytest.param("DPoP {}", 401, "", id="bound to a key, by its scheme"),
+        pytest.param("DPoP {}", 401, "invalid_token", id="bound to a key, by its scheme"),
         pytest.param("", 401, "", id="an empty field"),
         pytest.param("BEARER  {}", 200, "", id="another case, two spaces"),
     ],
@@ -133,13 +137,25 @@ def test_fields(field: str, status: int, error: str) -> None:
         assert status != 401 or error or challenge == 'Cookie realm="gateway", Bearer realm="gateway"'
 
 
-def test_a_bad_token_beside_a_session_is_still_a_bad_token() -> None:
+@pytest.mark.parametrize(
+    ("field", "status", "code"),
+    [
+        pytest.param("Bearer nonsense", 401, "invalid_token", id="no JWT"),
+        pytest.param("DPoP nonsense", 401, "invalid_token", id="of a scheme that binds"),
+        pytest.param("Bearer\tnonsense", 400, "bearer_malformed", id="a tab"),
+        pytest.param("Basic dTpw, Bearer nonsense", 400, "bearer_malformed", id="beside another scheme"),
+        pytest.param(", bearer nonsense", 400, "bearer_malformed", id="behind nothing"),
+        pytest.param("Bearer,Bearer nonsense", 400, "bearer_malformed", id="behind one without a token"),
+        pytest.param("Bearer=nonsense", 400, "bearer_malformed", id="as a parameter"),
+    ],
+)
+def test_a_bad_token_beside_a_session_is_still_a_bad_token(field: str, status: int, code: str) -> None:
     with run_site(CONFIG) as site:
         site.sign_in()
         assert ask(site, "/api/x", None).status == 200
         site.received.clear()
-        page = ask(site, "/api/x", "Bearer nonsense")
-        assert (page.status, error_code(page), site.received) == (401, "invalid_token", [])
+        page = ask(site, "/api/x", field)
+        assert (page.status, error_code(page), site.received) == (status, code, [])
         good = ask(site, "/api/x", f"Bearer {jwt(site)}")
         assert good.text == "hello robot"  # And a good one is who asks, whatever cookie comes along.
 

@@ -238,6 +238,8 @@ BAD: Final = [
     ("routes", [{"path": "/", "request_headers": {"X": "a\r\nb"}}], "routes.0.request_headers"),
     ("routes", [{"path": "/", "request_headers": {"X": "é"}}], "routes.0.request_headers"),
     ("routes", [{"path": "/", "require": {"claims": {"groups": [1.5]}}}], "routes.0.require.claims.groups"),
+    ("routes", [{"path": "/", "require": {"scope": ["lesen-\u00e4"]}}], "routes.0.require.scope"),
+    ("routes", [{"path": "/", "require": {"any_of": [{"scope": ['a"b']}]}}], "routes.0.require.any_of"),
     ("routes", [{"path": "/", "requires": {}}], "routes.0.requires"),
     ("routes", [{"path": "/", "upstream": "nobody"}], "config"),
     ("routes", [{"path": "/", "upstream": "unix:run/app.sock"}], "routes.0.upstream"),

@@ -1,17 +1,20 @@
 """X-Gateway-Identity: who asks, signed for one upstream, and checked as an upstream would, with our published keys."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from harness import NOW, ORIGIN, Site, run_site
+from harness import NOW, ORIGIN, Site, held_session, run_site
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from gateway.config_sources import ConfigurationError
+from gateway.identity import Identities
+from gateway.oidc.keys import load_own_keys
 
 FIELD: Final = "x-gateway-identity"
 
@@ -75,6 +78,16 @@ def test_it_is_used_again_for_a_minute(site: Site) -> None:
     site.clock.advance(1)
     site.browser.fetch(f"{ORIGIN}/x")
     assert verified(site, site.received[-1].headers[FIELD])[1]["iat"] == NOW + 60
+
+
+def test_what_is_new_of_a_user_is_said_at_once(site: Site, keys: list[str]) -> None:
+    site.sign_in()
+    session, route = held_session(site), site.gateway.settings.routes[-1]
+    identities = Identities(keys=load_own_keys(Path(keys[0]).read_bytes()), issuer=ORIGIN, clock=site.clock)
+    [(_, first)] = identities.headers(route, session)
+    changed = replace(session, claims={**session.claims, "groups": ["staff"]})
+    assert verified(site, identities.headers(route, changed)[0][1])[1]["groups"] == ["staff"]
+    assert identities.headers(route, session) == [(FIELD, first)]
 
 
 @pytest.mark.parametrize(

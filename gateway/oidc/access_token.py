@@ -138,11 +138,11 @@ def _check_unbound(claims: Mapping[str, object]) -> None:
 
 def _token(claims: Mapping[str, object], *, issuer: str, issued_at: int | None, expires_at: int | None) -> AccessToken:
     client_id = identifier_claim(claims, "client_id", ACCESS_TOKEN_CLAIM_INVALID) if "client_id" in claims else ""
-    # RFC 9068 2.2: where no user is involved, `sub` is the client; introspection may leave it out then.
-    named = claims if "sub" in claims or not client_id else {"sub": client_id}
     return AccessToken(
         issuer=issuer,
-        subject=identifier_claim(named, "sub", ACCESS_TOKEN_CLAIM_INVALID),
+        # Where no user is involved `sub` is the client (RFC 9068 2.2), but that is for the provider to say: a client
+        # may have the name of a user.
+        subject=identifier_claim(claims, "sub", ACCESS_TOKEN_CLAIM_INVALID),
         client_id=client_id,
         scope=_scope(claims),
         issued_at=issued_at,

@@ -138,6 +138,7 @@ def test_what_counts(changes: Mapping[str, object], header: Mapping[str, object]
         pytest.param({"nbf": NOW + LEEWAY + 1}, "access_token_not_yet_valid", id="not yet valid"),
         pytest.param({"nbf": "soon"}, "access_token_claim_invalid", id="nbf a text"),
         pytest.param({"sub": MISSING, "client_id": MISSING}, "access_token_claim_invalid", id="nobody"),
+        pytest.param({"sub": MISSING}, "access_token_claim_invalid", id="a client that may be named like a user"),
         pytest.param({"sub": ""}, "access_token_claim_invalid", id="sub empty"),
         pytest.param({"sub": ["u1"]}, "access_token_claim_invalid", id="sub in a list"),
         pytest.param({"sub": "u" * 256}, "access_token_claim_invalid", id="sub too long"),
@@ -258,7 +259,8 @@ ACTIVE: Final[Mapping[str, object]] = {"active": True, "sub": "u1", "aud": "api"
     [
         pytest.param({}, "", id="honest"),
         pytest.param({"aud": ["x", "api"]}, "", id="one of several audiences"),
-        pytest.param({"sub": MISSING}, "", id="a client without a user"),
+        pytest.param({"sub": "robot"}, "", id="a client without a user"),
+        pytest.param({"sub": MISSING}, "access_token_claim_invalid", id="a client that may be named like a user"),
         pytest.param({"exp": NOW + 1, "iat": NOW}, "", id="with times"),
         pytest.param({"aud": MISSING}, "access_token_aud_mismatch", id="for nobody in particular"),
         pytest.param({"aud": "other"}, "access_token_aud_mismatch", id="for another"),

@@ -169,6 +169,15 @@ class Authenticator:
             return self._touched(held)
         return held
 
+    def session_at_hand(self, handles: Sequence[bytes]) -> HeldSession | None:
+        """Find what `current_session` would among this worker's copies; None where only asking can tell."""
+        held = self._store.copy(handles[0]) if handles else None
+        if held is None or not self._is_ours(held.session):
+            return None
+        now, session = self._now(), held.session
+        is_due = session.needs_refresh(now, self._lifetimes) or session.needs_touch(now, self._lifetimes)
+        return None if is_due else held
+
     def has_session(self, handle: bytes) -> bool:
         """Tell whether a handle has a session; raises as `find_session` does."""
         return self.find_session([handle]) is not None

@@ -42,6 +42,24 @@ class Parts:
     outside: Outside
 
 
+def make_login(
+    settings: Settings, authenticator: Authenticator, responses: Responses, outside: Outside
+) -> LoginEndpoints:
+    """Make what begins and completes logins."""
+    return LoginEndpoints(settings=settings, authenticator=authenticator, responses=responses, entropy=outside.entropy)
+
+
+def make_form(settings: Settings, authenticator: Authenticator, responses: Responses, outside: Outside) -> FormEndpoint:
+    """Make what keeps a form over a login."""
+    return FormEndpoint(
+        settings=settings,
+        authenticator=authenticator,
+        responses=responses,
+        entropy=outside.entropy,
+        clock=outside.clock,
+    )
+
+
 def lay_out_endpoints(parts: Parts) -> EndpointTable:
     """Make the endpoints, and lay them out by path."""
     settings, authenticator, responses = parts.settings, parts.authenticator, parts.responses

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
 from gateway.claims import claim_at, is_withheld, vouched
@@ -53,6 +54,7 @@ METHOD_OVERRIDES = frozenset({"x-http-method", "x-http-method-override", "x-meth
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.:/-]*)\}")
 _NOT_ALPHANUMERIC = re.compile(r"[^a-z0-9]")
+_MAX_REMEMBERED = 64
 _SAFE_IN_VALUES = "".join(chr(octet) for octet in range(0x20, 0x7F) if chr(octet) != "%")
 
 
@@ -71,7 +73,7 @@ class HeaderRules:
 
     def is_reserved(self, name: str) -> bool:
         """Tell whether a field of that name is ours to set, also when written with `_` or in another case."""
-        folded = _NOT_ALPHANUMERIC.sub("-", name.lower())
+        folded = _folded(name) if len(name) <= _MAX_REMEMBERED else _fold(name)
         return folded in self.reserved or folded.startswith(_IDENTITY_PREFIXES)
 
 
@@ -82,7 +84,7 @@ def header_rules(cookies: CookiePolicy, public_url: str, routes: Iterable[Route]
     """
     listed = list(routes)
     origin = urlsplit(public_url)
-    injected = {_NOT_ALPHANUMERIC.sub("-", name.lower()) for route in listed for name in route.request_headers}
+    injected = {_fold(name) for route in listed for name in route.request_headers}
     overrides = METHOD_OVERRIDES if any(route.methods for route in listed) else frozenset()
     return HeaderRules(
         cookies=cookies,
@@ -106,11 +108,23 @@ def inner_headers(
     Fields named in `Connection` go first, so that a client cannot have ours removed; reserved names go second, so
     that no client can set them; ours are added last.
     """
-    kept = [pair for pair in _without_connection_fields(headers) if not rules.is_reserved(pair[0])]
-    kept = [pair for pair in kept if pair[0] != "cookie"]
+    return [*kept_headers(headers, rules), *injected_headers(target, route, session, rules, authorization)]
+
+
+def kept_headers(headers: Headers, rules: HeaderRules) -> Headers:
+    """Keep of what the client sent that which is the client's to say; the first two steps of `inner_headers`."""
+    kept = [
+        pair for pair in _without_connection_fields(headers) if pair[0] != "cookie" and not rules.is_reserved(pair[0])
+    ]
     cookie = without_own(rules.cookies, "; ".join(value for name, value in headers if name == "cookie"))
-    injected = _replaced(forwarded_headers(target, route, rules), route) + route_headers(route, session, authorization)
-    return kept + ([("cookie", cookie)] if cookie else []) + injected
+    return [*kept, ("cookie", cookie)] if cookie else kept
+
+
+def injected_headers(
+    target: RequestTarget, route: Route, session: Session | None, rules: HeaderRules, authorization: Headers
+) -> Headers:
+    """Make all that we say ourselves; the last step of `inner_headers`."""
+    return _replaced(forwarded_headers(target, route, rules), route) + route_headers(route, session, authorization)
 
 
 def forwarded_headers(target: RequestTarget, route: Route, rules: HeaderRules) -> Headers:
@@ -226,6 +240,13 @@ def _personal(values: Iterable[str]) -> str:
     return ", ".join(kept if private else [*kept, "private"])
 
 
+def _fold(name: str) -> str:
+    return _NOT_ALPHANUMERIC.sub("-", name.lower())
+
+
+_folded = lru_cache(maxsize=4096)(_fold)
+
+
 def _replaced(headers: Headers, route: Route) -> Headers:
     configured = {name.lower() for name in route.request_headers}
     return [pair for pair in headers if pair[0] not in configured] if configured else headers
@@ -233,5 +254,7 @@ def _replaced(headers: Headers, route: Route) -> Headers:
 
 def _without_connection_fields(headers: Headers) -> Headers:
     values = ",".join(value for name, value in headers if name == "connection")
+    if not values:
+        return headers
     folded = {token.strip().lower().replace("_", "-") for token in values.split(",")} - _NOT_DROPPED
     return [pair for pair in headers if pair[0].replace("_", "-") not in folded or pair[0] in ("connection", "upgrade")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -19,6 +19,7 @@ from gateway.open_streams import Watch
 from gateway.request_limits import check_fields, limited_body
 from gateway.route import Route
 from gateway.session import Session
+from gateway.store import HeldSession
 from gateway.target import Environ, RequestTarget
 
 SESSION_KEY = "gateway.session"
@@ -32,38 +33,74 @@ React = Callable[[int, Headers], "Response | Admitted | None"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """What a request takes with it to the inner app; `authorization` are the fields by which that knows who asks."""
+
+    environ: Environ = field(repr=False)
+    target: RequestTarget
+    route: Route
+    session: Session | None
+    rules: HeaderRules
+    authorization: Headers = field(repr=False)
+
+    @property
+    def path(self) -> str:
+        """The origin-form target as the inner app gets it."""
+        path = self.route.inner_path(self.target.path)
+        return f"{path}?{self.target.query}" if self.target.query else path
+
+    @property
+    def host(self) -> str:
+        """The `Host` that the inner app gets."""
+        return _host(self.rules, self.route, self.target)
+
+    def inner_environ(self) -> dict[str, Any]:
+        """Make the environ of the inner app; raises as `inner_environ` does."""
+        return inner_environ(self.environ, self.target, self.route, self.session, self.rules, self.authorization)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
     """A request that was allowed: calling it calls the inner app.
 
-    `personal` says that a session was needed for it, `rewrite` puts the answer's fields into the words of the site.
-    `react` is given the answer before any of it goes out, `watch` the body, which it may end with the session.
+    `held` is the session with its handle, None for a token that a client brought. `personal` says that a session was
+    needed for it, `rewrite` puts the answer's fields into the words of the site. `react` is given the answer before any
+    of it goes out, `watch` the body, which it may end with the session.
     """
 
     inner: WSGIApplication
-    environ: Mapping[str, Any] = field(repr=False)
+    passage: Passage
     cookies: CookiePolicy
     personal: bool
+    held: HeldSession | None = None
     rewrite: Callable[[Headers], Headers] | None = None
     react: React | None = None
     watch: Watch | None = None
 
     def __call__(self, start_response: StartResponse) -> Iterable[bytes]:
-        """Call the inner app; no response of it can overwrite our cookies."""
+        """Call the inner app; raises as `inner_environ` and the app do."""
 
         def guarded(status: str, headers: Headers, exc_info: Any = None, /) -> Callable[[bytes], object]:
-            own = headers if self.rewrite is None else self.rewrite(headers)
-            return start_response(status, response_headers(own, self.cookies, personal=self.personal), exc_info)
+            return start_response(status, self.answer_headers(headers), exc_info)
 
+        environ = self.passage.inner_environ()
         if self.react is None:
-            return self._watched(self.inner(dict(self.environ), guarded))
-        return self._looked_at(self.react, guarded, start_response)
+            return self._watched(self.inner(environ, guarded))
+        return self._looked_at(self.react, environ, guarded, start_response)
+
+    def answer_headers(self, headers: Headers) -> Headers:
+        """Turn the fields of the inner app's answer into what goes out: none can overwrite our cookies."""
+        own = headers if self.rewrite is None else self.rewrite(headers)
+        return response_headers(own, self.cookies, personal=self.personal)
 
     def _watched(self, body: Iterable[bytes]) -> Iterable[bytes]:
         return body if self.watch is None or isinstance(body, list | tuple) else self.watch(body)
 
-    def _looked_at(self, react: React, guarded: StartResponse, start_response: StartResponse) -> Iterable[bytes]:
+    def _looked_at(
+        self, react: React, environ: dict[str, Any], guarded: StartResponse, start_response: StartResponse
+    ) -> Iterable[bytes]:
         held = HeldAnswer(guarded)
-        body = held.call(self.inner, dict(self.environ))
+        body = held.call(self.inner, environ)
         with ExitStack() as stack:  # What reacts may refuse; the connection to the upstream is given back all the same.
             stack.callback(close_body, body)
             other = None if held.released else react(held.status, held.headers)
@@ -71,7 +108,7 @@ class Admitted:
                 held.release()
                 stack.pop_all()
                 return self._watched(body)
-        return other(start_response) if isinstance(other, Admitted) else other(dict(self.environ), start_response)
+        return other(start_response) if isinstance(other, Admitted) else other(environ, start_response)
 
 
 def upstream_url(route: Route, target: RequestTarget, rules: HeaderRules) -> str:
@@ -112,9 +149,9 @@ def inner_environ(
         "HTTP_HOST": _host(rules, route, target),
         "REMOTE_ADDR": target.client or environ.get("REMOTE_ADDR", ""),
         "wsgi.url_scheme": rules.public_scheme,
-        SESSION_KEY: None if session is None else replace(session, claims=deepcopy(session.claims)),
+        # What an app does to the claims is its own affair: the session, which later requests share, is not it.
+        SESSION_KEY: None if session is None or route.upstream else replace(session, claims=deepcopy(session.claims)),
     }
-    # What an inner app does to the claims is its own affair: the session, which later requests share, is not it.
     identity = {} if session is None else {"REMOTE_USER": session.subject, "AUTH_TYPE": "OpenIDConnect"}
     headers = inner_headers(_headers(environ), target, route, session, rules, authorization)
     check_fields(headers, route.max_headers)

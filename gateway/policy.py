@@ -20,12 +20,14 @@ from gateway.errors import (
     Problem,
 )
 from gateway.oidc.challenge import StepUp
-from gateway.route import Access, Bearer, Requirement, Route
+from gateway.route import Access, Bearer, Requirement, Route, Token
 from gateway.session import Session
 from gateway.target import RequestTarget
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
+_MAX_FOUND = 4096
+_MAX_FOUND_PATH = 512
 _SLASHES = re.compile(r"(?:/|%2F)+")
 
 
@@ -80,9 +82,36 @@ def match_all(routes: Sequence[Route], default: Route, target: RequestTarget) ->
     return (route, *(other for other in found if other is not route))
 
 
+class RouteTable:
+    """The rules in their order, and which of them were found for what was asked lately."""
+
+    def __init__(self, routes: Sequence[Route], default: Route) -> None:
+        self._routes = routes
+        self._default = default
+        self._found: dict[tuple[str, str, str], tuple[Route, ...]] = {}
+
+    def match_all(self, target: RequestTarget) -> tuple[Route, ...]:
+        """Find what the function of that name finds; raises as it does."""
+        key = (target.method, target.path, target.host)
+        found = self._found.get(key)
+        if found is None:
+            found = match_all(self._routes, self._default, target)
+            if len(self._found) >= _MAX_FOUND:
+                self._found.clear()
+            if len(target.path) <= _MAX_FOUND_PATH:
+                self._found[key] = found
+        return found
+
+
 def asks_who(routes: Iterable[Route]) -> bool:
     """Tell whether a decision by these rules needs to know who is asking."""
     return any(route.access in (Access.OPTIONAL, Access.REQUIRED) for route in routes)
+
+
+def is_decided_at_once(route: Route) -> bool:
+    """Tell whether a rule leads to an upstream, and neither it nor the token that it wants has to be waited for."""
+    waits = route.requirement.check is not None or route.token in (Token.INTROSPECTED, Token.EXCHANGED)
+    return bool(route.upstream) and not waits
 
 
 def bearer_ways(routes: Sequence[Route]) -> frozenset[Bearer]:

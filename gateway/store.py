@@ -75,12 +75,14 @@ class SessionStore:
         self._entropy = entropy
         self._copies: LocalCache[HeldSession] = LocalCache(local_cache, clock)
 
-    def recall(self, handle: bytes) -> HeldSession | None:
-        """Return this worker's copy of a session where it may still be trusted, else what `load` returns."""
+    def copy(self, handle: bytes) -> HeldSession | None:
+        """Return this worker's copy of a session where it may still be trusted."""
         held = self._copies.get(session_id(handle))
-        if held is not None and not held.session.expired(self._now(), self._lifetimes):
-            return held
-        return self.load(handle)
+        return None if held is None or held.session.expired(self._now(), self._lifetimes) else held
+
+    def recall(self, handle: bytes) -> HeldSession | None:
+        """Return what `copy` returns, or `load`."""
+        return self.copy(handle) or self.load(handle)
 
     def load(self, handle: bytes) -> HeldSession | None:
         """Open the session of a handle; None if there is none, or none that lives, or none that opens."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -12,36 +11,20 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 from gateway.background import Background
 from gateway.client_socket import client_socket
-from gateway.errors import (
-    FORWARDING_LOOP,
-    INTERNAL,
-    METHOD_REFUSED,
-    TARGET_MALFORMED,
-    UPSTREAM_UNREACHABLE,
-    GatewayError,
-)
+from gateway.errors import INTERNAL, UPSTREAM_UNREACHABLE, GatewayError
 from gateway.switching import Switching
 from gateway.tunnel import Tunnels
-from gateway.upstream_answer import HOP_BY_HOP, Answer, end_to_end, read_answer
-from gateway.upstream_body import LENGTH, Field, request_body
+from gateway.upstream_answer import Answer, end_to_end, read_answer
+from gateway.upstream_body import Field, request_body
 from gateway.upstream_origin import NotConnected, Origin, Origins, Pool
 from gateway.upstream_pool import Connection, NothingReceived, StoppedReading
+from gateway.upstream_request import REPEATABLE, field_lines, forwarded_fields, request_line, via
 from gateway.websocket import UPGRADE_FIELDS, asks_for_websocket, check_switch
 
 _HEALTH_ROUNDS = 3
 """What a check says counts for so many intervals, in case that the checks come to a stop."""
 
 _log = logging.getLogger("gateway.upstream")
-
-# RFC 9110 9.2.2; a body cannot be sent twice, so these are repeated only without one.
-_REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
-
-# These are written from what they mean; an expectation is the server's to meet, which it did before it called us.
-_WRITTEN_ANEW = frozenset({"content-length", "content-type", "expect", "host", "via"})
-
-_TARGET = re.compile(r"/[!-~]*")
-_METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_LINE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\t -~\x80-\xff]*")
 
 
 class Upstream:
@@ -236,44 +219,21 @@ def _attempt(connection: Connection, request: _Request) -> Answer:
 def _read_request(
     environ: WSGIEnvironment, authority: str, base: str, pseudonym: str, *, upgrade: bool = False
 ) -> _Request:
-    method, target = str(environ["REQUEST_METHOD"]), str(environ.get("RAW_URI", ""))
-    if not _METHOD.fullmatch(method):
-        raise GatewayError(METHOD_REFUSED, f"method {method[:32]!r}")
-    if not _TARGET.fullmatch(target):
-        raise GatewayError(TARGET_MALFORMED, "the target is not in origin form")
+    method = str(environ["REQUEST_METHOD"])
+    line = request_line(method, base, str(environ.get("RAW_URI", "")))
     framing, body = request_body(environ)
     fields = [
         ("Host", environ.get("HTTP_HOST") or authority),
-        *_forwarded_fields(environ),
-        ("Via", _via(environ.get("HTTP_VIA", ""), pseudonym)),
+        *([("Content-Type", environ["CONTENT_TYPE"])] if environ.get("CONTENT_TYPE") else []),
+        *forwarded_fields(_headers(environ), method),
+        ("Via", via(environ.get("HTTP_VIA", ""), pseudonym)),
         *framing,
         *(UPGRADE_FIELDS if upgrade else ()),
     ]
-    lines = [f"{name}: {value}" for name, value in fields]
-    for (name, _), line in zip(fields, lines, strict=True):
-        if not _LINE.fullmatch(line):
-            raise GatewayError(INTERNAL, f"the field {name[:64]!r} cannot be sent")
-    head = "\r\n".join([f"{method} {base}{target} HTTP/1.1", *lines, "", ""]).encode("latin-1")
-    repeatable = method in _REPEATABLE and body == ()
+    repeatable = method in REPEATABLE and body == ()
+    head = b"".join([line, field_lines(fields), b"\r\n"])
     return _Request(method=method, head=head, body=body, repeatable=repeatable, upgrade=upgrade)
 
 
-def _forwarded_fields(environ: WSGIEnvironment) -> Iterator[Field]:
-    if environ.get("CONTENT_TYPE"):
-        yield "Content-Type", environ["CONTENT_TYPE"]
-    for key, value in environ.items():
-        name = key[5:].replace("_", "-").lower()
-        if not key.startswith("HTTP_") or name in HOP_BY_HOP or name in _WRITTEN_ANEW:
-            continue
-        if name == "max-forwards" and environ["REQUEST_METHOD"] == "OPTIONS" and LENGTH.fullmatch(value):
-            yield "Max-Forwards", str(int(value) - 1)  # RFC 9110 7.6.2
-        else:
-            yield name.title(), value
-
-
-def _via(received: str, pseudonym: str) -> str:
-    # RFC 9110 7.6.3; our own name there means that the request has been here before (7.6).
-    for hop in received.split(","):
-        if pseudonym.lower() in hop.lower().split()[1:2]:
-            raise GatewayError(FORWARDING_LOOP, f"Via names {pseudonym}")
-    return f"{received}, 1.1 {pseudonym}" if received.strip() else f"1.1 {pseudonym}"
+def _headers(environ: WSGIEnvironment) -> Iterator[Field]:
+    return ((key[5:].replace("_", "-").lower(), value) for key, value in environ.items() if key.startswith("HTTP_"))

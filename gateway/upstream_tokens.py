@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from gateway.headers import Headers
 from gateway.kept import Clock
@@ -36,10 +36,10 @@ class UpstreamTokens:
         self._cache: TokenCache[UpstreamToken] = TokenCache(clock=clock)
         self._nonces: dict[str, str] = {}
 
-    def headers(self, route: Route, session: Session | None, *, method: str, url: str) -> Headers:
+    def headers(self, route: Route, session: Session | None, *, method: str, url: Callable[[], str]) -> Headers:
         """Make `authorization`, and `dpop` where the token is bound to a key; nothing where there is nobody.
 
-        `url` is by which address the upstream knows the request, empty where only somebody else knows that. Raises
+        `url` tells by which address the upstream knows the request, empty where only somebody else knows that. Raises
         `token_inactive`, `introspection_*`, `exchange_*`, `InvalidGrant` and `ProviderUnavailable`; no other token is
         sent instead.
         """
@@ -47,9 +47,10 @@ class UpstreamTokens:
         if session is None or token is None:
             return []
         headers = [("authorization", f"{token.scheme} {token.text}")]
-        if token.scheme == "DPoP" and session.dpop_key is not None and url:
+        address = url() if token.scheme == "DPoP" and session.dpop_key is not None else ""
+        if address and session.dpop_key is not None:
             nonce = self._nonces.get(route.upstream)
-            headers.append(("dpop", self._proof(session.dpop_key, method, url, nonce, token.text)))
+            headers.append(("dpop", self._proof(session.dpop_key, method, address, nonce, token.text)))
         return headers
 
     def remember_nonce(self, upstream: str, nonce: str) -> None:

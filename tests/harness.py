@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Self
-from wsgiref.types import StartResponse
+from wsgiref.types import StartResponse, WSGIApplication
 
 import pytest
 from peers.listener import Answer, Received, run_listener
@@ -105,11 +105,12 @@ def run_site(
     transport: Callable[[FakeProvider], Transport] | None = None,
     sleep: Callable[[float], None] = time.sleep,
     backend: Backend | None = None,
+    app: WSGIApplication | None = None,
 ) -> Iterator[Site]:
     """Run a gateway; `config` is laid over the usual configuration, section by section.
 
     It may be made by a function that is given the provider, and that may also tell it about the gateway.
-    `transport` may put something between gateway and provider, `backend` be the store itself. The provider signs with
+    `transport` may put something between gateway and provider, `backend` be the store itself, `app` what is wrapped. The provider signs with
     ES256, whose keys cost nothing.
     """
     clock = Clock()
@@ -121,7 +122,8 @@ def run_site(
     )
     received: list[Received] = []
     if mode == "wrapped":
-        yield _site(Gateway.from_config(document, outside=outside)(recording_app(received)), provider, clock, received)
+        gateway = Gateway.from_config(document, outside=outside)(app or recording_app(received))
+        yield _site(gateway, provider, clock, received)
         return
     with run_listener(_answer) as listener:
         gateway = Gateway.from_config({**document, "upstream": listener.origin}, outside=outside)(None)

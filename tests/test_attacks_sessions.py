@@ -179,16 +179,15 @@ def test_a_sign_out_between_the_providers_answer_and_the_callback_is_one(kind: s
 
 def test_an_app_that_changes_the_claims_changes_nobodys_session() -> None:
     seen: list[list[str]] = []
-    with run_site({"session": {"local_cache": 60}}) as site:
 
-        def app(environ: dict[str, Any], start_response: Callable[..., object]) -> list[bytes]:
-            groups = environ["gateway.session"].claims["groups"]
-            seen.append(list(groups))
-            groups.append("admin")
-            start_response("200 OK", [])
-            return [b""]
+    def app(environ: dict[str, Any], start_response: Callable[..., object]) -> list[bytes]:
+        groups = environ["gateway.session"].claims["groups"]
+        seen.append(list(groups))
+        groups.append("admin")
+        start_response("200 OK", [])
+        return [b""]
 
-        site.gateway._inner = {**site.gateway._inner, "": app}
+    with run_site({"session": {"local_cache": 60}}, app=app) as site:
         site.browser.navigate(f"{ORIGIN}/home")
         site.browser.fetch(f"{ORIGIN}/data")
         assert seen == [["staff", "ops"], ["staff", "ops"]]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import pytest
+from samples import passage
 
 from gateway.cookies import CookiePolicy
 from gateway.errors import GatewayError
@@ -100,7 +101,7 @@ App = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 def admitted(app: App, react: React | None) -> Admitted:
-    return Admitted(inner=app, environ={"REQUEST_METHOD": "GET"}, cookies=COOKIES, personal=True, react=react)
+    return Admitted(inner=app, passage=passage({"REQUEST_METHOD": "GET"}), cookies=COOKIES, personal=True, react=react)
 
 
 def let_go(_status: int, _headers: Headers) -> None:

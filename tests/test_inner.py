@@ -7,6 +7,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 import pytest
 from samples import SESSION as SAMPLE
+from samples import passage
 
 from gateway.cookies import CookiePolicy
 from gateway.headers import Headers, header_rules
@@ -156,7 +157,7 @@ def test_the_environ_of_the_server_stays_as_it_was() -> None:
 
 
 def test_the_inner_app_is_called_with_a_copy_and_cannot_set_our_cookies() -> None:
-    given = inner(request())
+    given = request()
     before = dict(given)
     sent: list[tuple[str, list[tuple[str, str]], Any]] = []
 
@@ -169,15 +170,24 @@ def test_the_inner_app_is_called_with_a_copy_and_cannot_set_our_cookies() -> Non
         sent.append((status, headers, exc_info))
         return lambda _: None
 
-    assert list(Admitted(inner=app, environ=given, cookies=COOKIES, personal=True)(start_response)) == [b"body"]
+    admitted = Admitted(inner=app, passage=passage(given), cookies=COOKIES, personal=True)
+    assert list(admitted(start_response)) == [b"body"]
     assert sent == [("200 OK", [("Set-Cookie", "a=1"), ("Cache-Control", "private")], None)]
     assert given == before
 
 
 def test_an_admitted_request_does_not_show_its_environ() -> None:
-    assert "the-access-token" not in repr(
-        Admitted(inner=_never, environ=inner(request(), UPSTREAM), cookies=COOKIES, personal=True)
+    shown = repr(
+        Admitted(
+            inner=_never,
+            passage=passage(request("/", {"HTTP_COOKIE": "the-cookie"}), UPSTREAM, authorization="the-access-token"),
+            cookies=COOKIES,
+            personal=True,
+        )
     )
+    assert "Admitted" in shown
+    assert "the-access-token" not in shown
+    assert "the-cookie" not in shown
 
 
 def _never(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

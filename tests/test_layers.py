@@ -35,7 +35,7 @@ ORDER: Final = (
         "transport_deadline", "transport", "kept", "backoff",
         "back_channel", "published", "token_service", "provider", "registrar", "token_cache", "tls",
         "upstream_pool", "upstream_body", "upstream_answer", "upstream_origin",
-        "websocket", "client_socket", "tunnel", "switching", "upstream",
+        "upstream_request", "websocket", "client_socket", "tunnel", "switching", "upstream",
     ),
     ("token_revocation", "renewal", "authenticator", "single_logout", "administration", "upstream_tokens",
      "bearer", "identity"),
@@ -48,7 +48,8 @@ ORDER: Final = (
         "endpoints.form", "endpoints.administration", "endpoints.table",
     ),
     (
-        "logs", "assembly", "endpoint_assembly", "app", "gunicorn_conf", "devtls", "demo",
+        "failures", "admission", "logs", "assembly", "endpoint_assembly", "app",
+        "lane", "lane.at_once", "gunicorn_conf", "devtls", "demo",
         "cli_registration", "cli_routes", "cli_sessions", "cli", "gateway",
     ),
 )  # fmt: skip

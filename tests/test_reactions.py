@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import pytest
+from samples import passage
 from werkzeug import Response
 
 from gateway.cookies import CookiePolicy
@@ -34,7 +35,7 @@ class Told:
 
     def prove(self) -> Admitted:
         self.done.append("proved")
-        return Admitted(inner=_never, environ={}, cookies=COOKIES, personal=True, react=_never)
+        return Admitted(inner=_never, passage=passage({}), cookies=COOKIES, personal=True, react=_never)
 
     def renew(self) -> Response:
         self.done.append("renewed")

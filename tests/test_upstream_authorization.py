@@ -64,7 +64,7 @@ class Site:
         return self.answer()
 
     def headers(self, route: Route, session: Session | None = ALICE, url: str = URL) -> Headers:
-        return self.tokens.headers(route, session, method="GET", url=url)
+        return self.tokens.headers(route, session, method="GET", url=lambda: url)
 
     def bearer(self, route: Route, session: Session = ALICE) -> str:
         return dict(self.headers(route, session))["authorization"]

@@ -206,7 +206,7 @@ class ForwardAuthEndpoint:
         if forward.cache:
             response.headers["Cache-Control"] = f"private, max-age={forward.cache}"
         # Only the one who asks knows the address that a proof would have to name.
-        authorization = self.tokens.headers(route, session, method="", url="")
+        authorization = self.tokens.headers(route, session, method="", url=str)
         for name, value in route_headers(route, session, authorization):
             # With an upstream of ours, the token goes there; the one who asks here may be a browser behind a proxy.
             if name != "authorization" or not route.upstream:

@@ -1,0 +1,32 @@
+"""What is told of a failure: little to the public, the rest to the log, under one reference."""
+
+from __future__ import annotations
+
+import logging
+
+from werkzeug import Response
+
+from gateway.bearer import BearerRefused
+from gateway.endpoints.login import LoginFailed
+from gateway.errors import GatewayError
+from gateway.responses import Responses
+from gateway.target import Environ
+
+_log = logging.getLogger("gateway")
+
+
+class Failures:
+    """Answers requests that failed."""
+
+    def __init__(self, responses: Responses) -> None:
+        self._responses = responses
+
+    def answer(self, environ: Environ, error: GatewayError) -> Response:
+        """Log a failure and make its page, or its JSON."""
+        reference = self._responses.reference()
+        asked = f"{environ.get('REQUEST_METHOD', '')} {environ.get('PATH_INFO', '')}"[:240]
+        _log.warning("%r: %s (reference %s)", asked, error, reference)
+        html = "text/html" in environ.get("HTTP_ACCEPT", "")
+        again = error.return_to if isinstance(error, LoginFailed) else ""
+        challenge = error.challenge if isinstance(error, BearerRefused) else ""
+        return self._responses.error(error, html=html, reference=reference, again=again, challenge=challenge)

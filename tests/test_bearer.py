@@ -243,6 +243,8 @@ def test_without_the_provider_nobody_is_let_in() -> None:
         pytest.param({"active": "true"}, 502, id="active a text"),
         pytest.param({"aud": "other"}, 401, id="for another"),
         pytest.param({"token_type": "refresh_token"}, 401, id="a refresh token"),
+        pytest.param({"token_type": None, "typ": "Bearer"}, 200, id="an access token by its typ alone"),
+        pytest.param({"token_type": None, "typ": "Refresh"}, 401, id="a refresh token by its typ alone"),
         pytest.param({"exp": NOW - 100}, 401, id="ended"),
         pytest.param({"cnf": {"jkt": "x"}}, 401, id="bound to a key"),
     ],

@@ -9,6 +9,11 @@ from gateway.errors import GatewayError, Problem
 MAX_IDENTIFIER_LENGTH = 255
 """OIDC Core 2 allows `sub` so many characters; what else names something is held to the same."""
 
+_KIND_CLAIMS = ("typ", "token_use")
+"""Where a provider may say among the claims what a token is: Keycloak in `typ`, Hydra and Cognito in `token_use`."""
+
+_ACCESS_TOKEN_KINDS = frozenset({"bearer", "dpop", "access", "access_token", "at+jwt", "application/at+jwt"})
+
 
 def text_claim(claims: Mapping[str, object], name: str, problem: Problem) -> str:
     """Read a claim that has to be a text."""
@@ -41,3 +46,14 @@ def audience_claim(claims: Mapping[str, object], problem: Problem) -> Sequence[s
     if not isinstance(audiences, list) or not all(isinstance(name, str) for name in audiences):
         raise GatewayError(problem, "aud is neither a text nor a list of texts")
     return audiences
+
+
+def said_kind(claims: Mapping[str, object]) -> bool | None:
+    """Tell whether the claims themselves say that the token is an access token; None where they say nothing of it.
+
+    Whatever is no known word for one says that it is something else: a refresh token, an ID token.
+    """
+    said = [claims[name] for name in _KIND_CLAIMS if claims.get(name) is not None]
+    if not said:
+        return None
+    return all(isinstance(kind, str) and kind.lower() in _ACCESS_TOKEN_KINDS for kind in said)

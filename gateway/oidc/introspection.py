@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.errors import INTROSPECTION_INVALID, METADATA_LACKING, TOKEN_INACTIVE, GatewayError
+from gateway.oidc.claims_reading import said_kind
 from gateway.oidc.client import Client
 from gateway.oidc.client_auth import authenticated_call
 from gateway.oidc.jose import SYMMETRIC_ALGORITHMS, KeySet, SignedToken, parse_signed, verify, verify_symmetric
@@ -208,6 +209,8 @@ def _check_members(members: Mapping[str, object], issuer: str, leeway: int, now:
         raise GatewayError(TOKEN_INACTIVE, f"iss {members['iss']!r}, expected {issuer!r}")
     if (_text(members, "token_type") or "bearer").lower() not in ACCESS_TOKEN_TYPES:
         raise GatewayError(TOKEN_INACTIVE, f"token_type {members['token_type']!r}")  # A refresh token is no credential.
+    if said_kind(members) is False:
+        raise GatewayError(TOKEN_INACTIVE, "typ or token_use says that it is no access token")
     confirmation = members.get("cnf")
     if not isinstance(confirmation, dict | None):
         raise GatewayError(INTROSPECTION_INVALID, "cnf is not an object")

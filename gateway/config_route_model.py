@@ -117,7 +117,7 @@ class BearerModel(Model):
     audience: Listed[str] = []
     """Our names in `aud`, of which a token must have one."""
     types: Annotated[Listed[str], Field(min_length=1)] = ["at+jwt"]
-    """The kinds (`typ`) of JWT that count; add JWT for a provider that writes no other."""
+    """The kinds (`typ`) of JWT that count; add JWT for a provider that writes no other, and read docs/security.md."""
     algorithms: Annotated[Listed[AsymmetricAlgorithm], Field(min_length=1)] = ["RS256", "ES256", "PS256"]
     """The only algorithms that they may be signed with."""
     cache: Annotated[Duration, Field(le=600)] = 30

@@ -195,6 +195,16 @@ def test_the_id_token_of_a_login_is_no_access_token() -> None:
         assert ask(site.restarted(), "/api/x", f"Bearer {raw}").status == 401
 
 
+def test_nor_is_the_id_token_of_another_client_that_names_us() -> None:
+    over = {**CONFIG, "bearer": {"audience": [AUDIENCE], "types": ["at+jwt", "JWT"]}}
+    with run_site(over) as site:
+        assert ask(site, "/api/x", f"Bearer {jwt(site, 'JWT')}").status == 200
+        claims = {"iss": ISSUER, "sub": "robot", "aud": ["spa", AUDIENCE], "azp": "spa", "iat": NOW, "exp": NOW + 300}
+        raw = site.provider.sign(claims, client_id=CLIENT, alter_header=lambda header: {**header, "typ": "JWT"})
+        page = ask(site, "/api/x", f"Bearer {raw}")
+        assert (page.status, error_code(page), len(site.received)) == (401, "invalid_token", 1)
+
+
 def test_keys_may_change() -> None:
     with run_site(CONFIG) as site:
         assert ask(site, "/api/x", f"Bearer {jwt(site)}").status == 200

@@ -17,7 +17,7 @@ from gateway.errors import (
     ACCESS_TOKEN_TYPE_REFUSED,
     GatewayError,
 )
-from gateway.oidc.claims_reading import audience_claim, identifier_claim, seconds_claim, text_claim
+from gateway.oidc.claims_reading import audience_claim, identifier_claim, said_kind, seconds_claim, text_claim
 from gateway.oidc.introspection import Introspection
 from gateway.oidc.jose import KeySet, SignedToken, parse_signed, unverified_claims, verify
 
@@ -29,6 +29,12 @@ _B64TOKEN_RE = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 _JWS_RE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _OF_ANOTHER_KIND = ("nonce", "at_hash", "c_hash", "s_hash", "events", "token_introspection")
 """Claims of ID tokens, of logout tokens and of introspection, which no access token has."""
+
+_OF_ACCESS_TOKENS = ("client_id", "scope", "scp")
+"""Claims of access tokens, which OpenID Connect knows in no ID token (RFC 9068 2.2)."""
+
+_ANY_JWT = "jwt"
+"""The kind that says nothing, as most ID tokens have it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +87,8 @@ def parse_access_token(raw: str, rules: AccessTokenRules) -> SignedToken:
     Raises `access_token_type_refused` and `jwt_*`.
     """
     token = parse_signed(raw, rules.algorithms)
-    typ = token.header.get("typ")
-    if not isinstance(typ, str) or typ.lower().removeprefix("application/") not in rules.types:
-        raise GatewayError(ACCESS_TOKEN_TYPE_REFUSED, f"typ {str(typ)[:40]!r}")
+    if _kind(token) not in rules.types:
+        raise GatewayError(ACCESS_TOKEN_TYPE_REFUSED, f"typ {str(token.header.get('typ'))[:40]!r}")
     return token
 
 
@@ -110,9 +115,7 @@ def check_access_token(
     begins = [issued_at, *([_seconds(claims, "nbf")] if "nbf" in claims else [])]
     if max(begins) > now + rules.leeway:
         raise GatewayError(ACCESS_TOKEN_NOT_YET_VALID, f"iat and nbf {begins}, now {now}: is a clock wrong?")
-    other = next((name for name in _OF_ANOTHER_KIND if name in claims), None)
-    if other is not None:
-        raise GatewayError(ACCESS_TOKEN_TYPE_REFUSED, f"it has {other}, as no access token does")
+    _check_kind(claims, _kind(token))
     _check_unbound(claims)
     return _token(claims, issuer=issuer, issued_at=issued_at, expires_at=expires_at)
 
@@ -128,6 +131,24 @@ def check_introspected(answer: Introspection, rules: AccessTokenRules, *, issuer
 def _check_audience(audience: Sequence[str], rules: AccessTokenRules) -> None:
     if rules.audience.isdisjoint(audience):
         raise GatewayError(ACCESS_TOKEN_AUD_MISMATCH, f"aud {audience!r} does not name us")
+
+
+def _kind(token: SignedToken) -> str:
+    typ = token.header.get("typ")
+    return typ.lower().removeprefix("application/") if isinstance(typ, str) else ""
+
+
+def _check_kind(claims: Mapping[str, object], kind: str) -> None:
+    other = next((name for name in _OF_ANOTHER_KIND if name in claims), None)
+    if other is not None:
+        raise GatewayError(ACCESS_TOKEN_TYPE_REFUSED, f"it has {other}, as no access token does")
+    said = said_kind(claims)
+    if said is False:
+        raise GatewayError(ACCESS_TOKEN_TYPE_REFUSED, "typ or token_use among its claims says that it is none")
+    # An ID token for another client may name our audience, too, and needs no nonce: rules that tell the kinds apart
+    # have to exclude each other (RFC 8725 3.12).
+    if kind == _ANY_JWT and said is None and not any(name in claims for name in _OF_ACCESS_TOKENS):
+        raise GatewayError(ACCESS_TOKEN_TYPE_REFUSED, "nothing in it says that it is an access token")
 
 
 def _check_unbound(claims: Mapping[str, object]) -> None:

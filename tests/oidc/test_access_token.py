@@ -214,11 +214,46 @@ def test_none_and_other_forms() -> None:
     assert refusal("a.b.c" + "d" * 70_000) == "jwt_malformed"
 
 
-def test_an_id_token_is_none_even_where_typ_jwt_counts() -> None:
-    claims = {**HONEST, "aud": "c1", "azp": "c1", "auth_time": NOW}
-    assert (
-        refusal(signed_claims({**HEADER, "typ": "JWT"}, claims, ec_key("op")), LENIENT) == "access_token_aud_mismatch"
-    )
+BARE: Final[Mapping[str, object]] = {"client_id": MISSING, "scope": MISSING, "jti": MISSING}
+"""What leaves a token without any mark of an access token, as the ID token of another client that names us."""
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        pytest.param({}, "", id="honest"),
+        pytest.param({**BARE, "client_id": "spa"}, "", id="its client alone"),
+        pytest.param({**BARE, "scope": "read"}, "", id="its scope alone"),
+        pytest.param({**BARE, "scp": ["read"]}, "", id="its scope by another name"),
+        pytest.param({**BARE, "typ": "Bearer"}, "", id="its own word, Keycloak's"),
+        pytest.param({**BARE, "token_use": "access"}, "", id="its own word, Cognito's"),
+        pytest.param({"auth_time": NOW, "acr": "gold", "amr": ["pwd"]}, "", id="how its user signed in"),
+        pytest.param(BARE, "access_token_type_refused", id="no mark of an access token"),
+        pytest.param(
+            {**BARE, "aud": ["spa", "api"], "azp": "spa", "auth_time": NOW, "sid": "s"}, "access_token_type_refused",
+            id="an ID token of another client that names us",
+        ),
+        pytest.param({"typ": "ID"}, "access_token_type_refused", id="an ID token by its own word"),
+        pytest.param({"typ": "Refresh"}, "access_token_type_refused", id="a refresh token by its own word"),
+        pytest.param({"typ": ["Bearer"]}, "access_token_type_refused", id="a word in a list"),
+        pytest.param({"token_use": "id"}, "access_token_type_refused", id="an ID token by Cognito's word"),
+        pytest.param({"nonce": "n"}, "access_token_type_refused", id="nonce"),
+        pytest.param({"nonce": None}, "access_token_type_refused", id="nonce null"),
+        pytest.param({"at_hash": "h"}, "access_token_type_refused", id="at_hash"),
+        pytest.param({"c_hash": "h"}, "access_token_type_refused", id="c_hash"),
+        pytest.param({"s_hash": "h"}, "access_token_type_refused", id="s_hash"),
+        pytest.param({"aud": "c1", "azp": "c1", "auth_time": NOW}, "access_token_aud_mismatch", id="for a client"),
+    ],
+)  # fmt: skip
+def test_where_typ_jwt_counts_a_token_must_be_told_from_an_id_token(changes: Mapping[str, object], code: str) -> None:
+    assert check(token_of({}, {"typ": "JWT"}), LENIENT).subject == "u1"
+    raw = token_of(changes, {"typ": "JWT"})
+    assert (refusal(raw, LENIENT) if code else check(raw, LENIENT).subject) == (code or "u1")
+
+
+def test_a_kind_that_says_so_needs_no_other_mark() -> None:
+    assert check(token_of(BARE)).subject == "u1"
+    assert refusal(token_of({**BARE, "typ": "ID"})) == "access_token_type_refused"
 
 
 def test_only_the_checks_make_one() -> None:

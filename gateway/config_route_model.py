@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
 from gateway.config_authorization_model import Model
 from gateway.config_values import (
@@ -178,6 +178,17 @@ class RouteModel(Model):
     """Headers to add; `{claim}` is replaced by the user's claim."""
     allow_encoded_slash: bool = False
     """Whether %2F may stand in the path."""
+
+    @field_validator("token")
+    @classmethod
+    def _is_there_for_clients(
+        cls, token: str | ExchangedTokenModel | None, info: ValidationInfo
+    ) -> str | ExchangedTokenModel | None:
+        if token == "id_token" and info.data.get("bearer"):
+            raise ValueError(
+                "must not be id_token where bearer lets clients bring access tokens: they have no ID token"
+            )
+        return token
 
     @model_validator(mode="after")
     def _is_coherent(self) -> RouteModel:

@@ -10,6 +10,7 @@ import pytest
 from harness import ISSUER, NOW, ORIGIN, Site, error_code, held_session, logged_codes, own_cookies, run_site
 
 from gateway.bearer import MAX_CALLS
+from gateway.config_sources import ConfigurationError
 from gateway.oidc.messages import Call, Reply, Transport
 from gateway.testing import FakeProvider, Faults, Page
 
@@ -323,4 +324,14 @@ def test_made_up_tokens_do_not_flood_the_provider() -> None:
 )
 def test_configurations_that_are_refused(over: dict[str, Any], words: str) -> None:
     with pytest.raises(Exception, match=words), run_site({**CONFIG, **over}):
+        pass
+
+
+@pytest.mark.parametrize("token", ["access_token", "introspected", {"exchange": {"audience": ["api"]}}, "none", None])
+def test_a_client_has_no_id_token_to_pass_on(token: object) -> None:
+    route = {"path": "/api/**", "bearer": ["jwt"], "token": token}
+    with run_site({**CONFIG, "routes": [route]}), run_site({"routes": [{"path": "/api/**", "token": "id_token"}]}):
+        pass
+    refused = {**CONFIG, "routes": [{"path": "/other"}, {**route, "token": "id_token"}]}
+    with pytest.raises(ConfigurationError, match=r"^routes\.1\.token: must not be id_token"), run_site(refused):
         pass

@@ -215,13 +215,14 @@ def field_value(text: str) -> str:
     return "%20" * leading + inner + "%20" * trailing
 
 
-def response_headers(headers: Headers, cookies: CookiePolicy, *, personal: bool) -> Headers:
-    """Pass on an inner app's response fields but for a `Set-Cookie` of one of our cookies.
+def response_headers(headers: Headers, cookies: CookiePolicy, *, personal: bool, vary: str = "") -> Headers:
+    """Pass on an inner app's response fields but for a `Set-Cookie` of one of our cookies, and add to its `Vary`.
 
     What a session was needed for is `personal`: no shared cache may give it to others, whatever the app, which knows of
     no login, says or does not say (RFC 9111 5.2.2.7).
     """
     kept = [pair for pair in headers if not (pair[0].lower() == "set-cookie" and is_own_set_cookie(cookies, pair[1]))]
+    kept += [("Vary", vary)] if vary else []
     if not personal:
         return kept
     others = [pair for pair in kept if pair[0].lower() not in _CACHING]

@@ -91,7 +91,7 @@ class Admitted:
     def answer_headers(self, headers: Headers) -> Headers:
         """Turn the fields of the inner app's answer into what goes out: none can overwrite our cookies."""
         own = headers if self.rewrite is None else self.rewrite(headers)
-        return response_headers(own, self.cookies, personal=self.personal)
+        return response_headers(own, self.cookies, personal=self.personal, vary=self.passage.route.vary)
 
     def _watched(self, body: Iterable[bytes]) -> Iterable[bytes]:
         return body if self.watch is None or isinstance(body, list | tuple) else self.watch(body)

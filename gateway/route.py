@@ -104,6 +104,18 @@ class Route:
     identity_jwt: bool = False
     request_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
+    @property
+    def vary(self) -> str:
+        """The fields of a request by which answers differ although one address has them (RFC 9110 12.5.5).
+
+        Where a session is needed and nothing else will do, `private` says enough. A cache of one user still has to know
+        a token's answer from a cookie's, and any cache has to know that of nobody from that of somebody.
+        """
+        if self.access not in (Access.OPTIONAL, Access.REQUIRED):
+            return ""
+        tokens = ["Authorization"] if self.bearer else []
+        return ", ".join([*tokens, *(["Cookie"] if self.access is Access.OPTIONAL else [])])
+
     def fits(self, method: str, path: str, host: str = "") -> bool:
         """Tell whether the rule is about that method, path and host; HEAD goes wherever GET does."""
         return self._is_for(method, host) and self.pattern.fullmatch(path) is not None

@@ -23,6 +23,7 @@ ROUTES: Final[list[dict[str, Any]]] = [
     {"path": "/gold/**", "bearer": ["jwt"], "require": {"acr": ["gold"]}},
     {"path": "/optional/**", "bearer": ["jwt"], "access": "optional"},
     {"path": "/public/**", "bearer": ["jwt"], "access": "public"},
+    {"path": "/maybe/**", "access": "optional"},
     {"path": "/opaque/**", "bearer": ["introspection"]},
     {"path": "/both/**", "bearer": ["jwt", "introspection"]},
     {"path": "/none/**", "bearer": ["jwt"], "token": "none"},
@@ -166,6 +167,29 @@ def test_optional_routes_refuse_a_bad_token_too() -> None:
         assert ask(site, "/optional/x", None).text == "hello nobody"
         assert ask(site, "/optional/x", f"Bearer {jwt(site)}").text == "hello robot"
         assert ask(site, "/optional/x", "Bearer nonsense").status == 401
+
+
+@pytest.mark.parametrize(
+    ("path", "who", "vary", "private"),
+    [
+        pytest.param("/api/x", "client", ["Authorization"], True, id="a client"),
+        pytest.param("/api/x", "user", ["Authorization"], True, id="a user where clients may ask"),
+        pytest.param("/optional/x", "client", ["Authorization, Cookie"], True, id="a client where nobody has to say"),
+        pytest.param("/optional/x", "user", ["Authorization, Cookie"], True, id="a user where nobody has to say"),
+        pytest.param("/optional/x", "nobody", ["Authorization, Cookie"], False, id="nobody, where others get more"),
+        pytest.param("/maybe/x", "user", ["Cookie"], True, id="a user where no client may ask"),
+        pytest.param("/maybe/x", "nobody", ["Cookie"], False, id="nobody, where users get more"),
+        pytest.param("/home", "user", [], True, id="a user where all are users: private says enough"),
+        pytest.param("/public/x", "client", [], False, id="what is the same for all"),
+    ],
+)
+def test_caches_are_told_whose_an_answer_is(path: str, who: str, vary: list[str], private: bool) -> None:
+    with run_site(CONFIG) as site:
+        if who == "user":
+            site.sign_in()
+        page = ask(site, path, f"Bearer {jwt(site)}" if who == "client" else None)
+        assert (page.status, page.headers.getlist("Vary")) == (200, vary)
+        assert page.headers.getlist("Cache-Control") == (["private"] if private else [])
 
 
 @pytest.mark.parametrize(

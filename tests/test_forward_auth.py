@@ -300,7 +300,10 @@ def test_an_answer_may_be_used_again_where_that_is_asked_for() -> None:
     with run_site(merged(dict(TRUSTED), {"forward_auth": {"cache": "10s"}})) as site:
         assert ask(site, "/home").headers["Cache-Control"] == "no-store"
         site.sign_in()
-        assert ask(site, "/home").headers["Cache-Control"] == "private, max-age=10"
+        page = ask(site, "/home")
+        assert page.headers["Cache-Control"] == "private, max-age=10"
+        decides = {"Authorization", "Cookie", "Origin", "X-Forwarded-Uri", "X-Forwarded-Method", "X-Forwarded-Host"}
+        assert decides <= set(page.headers["Vary"].split(", "))
         assert ask(site, "/guests/a").headers["Cache-Control"] == "no-store"
 
 

@@ -364,6 +364,13 @@ def test_an_inner_app_cannot_overwrite_our_cookies() -> None:
     assert response_headers(headers, COOKIES, personal=True) == [*kept, ("Cache-Control", "private")]
 
 
+def test_what_an_answer_differs_by_is_said_beside_what_the_app_says() -> None:
+    sent = [("Vary", "Accept"), ("Cache-Control", "max-age=60")]
+    expected = [("Vary", "Accept"), ("Vary", "Cookie"), ("Cache-Control", "max-age=60, private")]
+    assert response_headers(sent, COOKIES, personal=True, vary="Cookie") == expected
+    assert response_headers(sent, COOKIES, personal=False) == sent
+
+
 @pytest.mark.parametrize(
     ("sent", "passes"),
     [pytest.param(case["sent"], case["passes"], id=case["id"]) for case in corpora.read("header_sets")],

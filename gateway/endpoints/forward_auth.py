@@ -51,6 +51,9 @@ _ALWAYS = (
     "X-Auth-Request-Preferred-Username", "Authorization",
 )  # fmt: skip
 
+_DECIDES = ("Authorization", "Cookie", "Origin", "Sec-Fetch-Site", "X-Forwarded-For", "X-Forwarded-Host")
+"""By what an answer may differ, beside the target: who asks, from where, and what page has them ask."""
+
 T = TypeVar("T")
 
 
@@ -205,6 +208,8 @@ class ForwardAuthEndpoint:
         response = self.responses.text(asked.allowed, "OK")
         if forward.cache:
             response.headers["Cache-Control"] = f"private, max-age={forward.cache}"
+            named = (forward.uri_header, forward.method_header) if asked.allowed == _ACCEPTED else ()
+            response.headers["Vary"] = ", ".join((*_DECIDES, *filter(None, named)))
         # Only the one who asks knows the address that a proof would have to name.
         authorization = self.tokens.headers(route, session, method="", url=str)
         for name, value in route_headers(route, session, authorization):

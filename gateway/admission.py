@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from wsgiref.types import WSGIApplication
 
+from gateway.bearer import withdrawn
 from gateway.config import Settings
 from gateway.endpoints.login import LoginFailed
 from gateway.endpoints.request import Request
@@ -42,15 +43,17 @@ class Admission:
     def authorization(self, request: Request, route: Route, session: Session | None) -> Headers:
         """Make the fields by which the inner app knows who asks.
 
-        Raises as `UpstreamTokens.headers` does, and `LoginFailed` where the provider has withdrawn the user's token.
+        Raises as `UpstreamTokens.headers` does, and `LoginFailed` where the provider has withdrawn the user's token,
+        `BearerRefused` where the client's.
         """
         try:
             url = partial(upstream_url, route, request.target, self._settings.rules)
             tokens = self._tokens.headers(route, session, method=request.target.method, url=url)
             return [*tokens, *self._identities.headers(route, session)]
         except GatewayError as error:
-            # A new login is the way on.
-            raise (LoginFailed(error, request.target.raw) if error.problem is TOKEN_INACTIVE else error) from error
+            # A new login is the way on, and for a client a new token.
+            told = withdrawn(error, session)
+            raise (LoginFailed(told, request.target.raw) if told.problem is TOKEN_INACTIVE else told) from error
 
     def admitted(
         self,

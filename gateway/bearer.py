@@ -19,6 +19,7 @@ from gateway.errors import (
     PROVIDER_UNREACHABLE,
     TOKEN_INACTIVE,
     GatewayError,
+    InvalidGrant,
     Problem,
     ProviderUnavailable,
 )
@@ -46,6 +47,9 @@ MAX_CALLS = 8
 """How many questions about unknown tokens are under way at once: who makes tokens up must not flood it."""
 
 _SCHEME = "bearer"
+_OF_A_CLIENT = "bearer "
+"""How the id of a client's session begins; that of no other has a space."""
+
 _NAMED_RE = re.compile(r"\b(?:bearer|dpop)\b", re.IGNORECASE)
 _OF_THE_TOKEN = ("jwt_", "access_token_")
 
@@ -83,6 +87,17 @@ def insufficient(error: GatewayError, routes: Sequence[Route], client: Session) 
         return error
     parameters = {"error": "insufficient_scope", "scope": " ".join(sorted(wanted))}
     return BearerRefused(error.problem, error.detail, parameters)
+
+
+def withdrawn(error: GatewayError, session: Session | None) -> GatewayError:
+    """Say to a client that its own token is worth nothing, where the provider says so of it (RFC 6750 3.1).
+
+    `error` is why there is no token for an upstream; whatever it is for others than clients, it stays.
+    """
+    worthless = error.problem is TOKEN_INACTIVE or isinstance(error, InvalidGrant)
+    if session is None or not session.id.startswith(_OF_A_CLIENT) or not worthless:
+        return error
+    return BearerRefused(INVALID_TOKEN, str(error), {"error": "invalid_token"})
 
 
 class BearerTokens:
@@ -185,7 +200,7 @@ class BearerTokens:
         name = next(name for name, one in self._providers.items() if one.settings.issuer == token.issuer)
         issued_at = now if token.issued_at is None else token.issued_at
         return Session(
-            id=f"bearer {_digest(raw)}",
+            id=f"{_OF_A_CLIENT}{_digest(raw)}",
             provider=name,
             issuer=token.issuer,
             client_id=token.client_id,

@@ -13,13 +13,15 @@ from werkzeug import Response
 from werkzeug.datastructures import Headers
 
 from gateway.config_provider import ProviderSettings
-from gateway.errors import LOGIN_REQUIRED, METHOD_REFUSED, STEP_UP_REQUIRED, GatewayError
+from gateway.errors import ADMIN_TOKEN_REQUIRED, LOGIN_REQUIRED, METHOD_REFUSED, STEP_UP_REQUIRED, GatewayError
 from gateway.oidc.challenge import StepUp, challenge_text
 from gateway.oidc.logout import EndSession
 from gateway.oidc.messages import Entropy, base64url
 
 RETRY_AFTER_SECONDS = 5
 """When to come back if the failure itself does not know."""
+
+_REALM = {"realm": "gateway"}
 
 _NONCE_BYTES = 16
 _REFERENCE_BYTES = 6
@@ -58,7 +60,8 @@ class Responses:
     def members(self, status: int, members: Mapping[str, object], headers: Mapping[str, str] | None = None) -> Response:
         """Answer with a JSON object."""
         body = json.dumps(members, separators=(",", ":"))
-        return Response(body, status=status, headers={**_PRIVATE, **(headers or {})}, content_type="application/json")
+        own = {**_PRIVATE, **_challenge(status), **(headers or {})}
+        return Response(body, status=status, headers=own, content_type="application/json")
 
     def page(
         self, name: str, context: Mapping[str, object], *, status: int = 200, form_action: str = "'self'"
@@ -70,7 +73,7 @@ class Responses:
             f"form-action {form_action}; base-uri 'none'; frame-ancestors 'none'"
         )
         body = self._pages.get_template(f"{name}.html").render(nonce=nonce, **context)
-        headers = {**_PRIVATE, "Content-Security-Policy": policy}
+        headers = {**_PRIVATE, **_challenge(status), "Content-Security-Policy": policy}
         return Response(body, status=status, headers=headers, content_type="text/html; charset=utf-8")
 
     def framed(self, text: str, *, by: str) -> Response:
@@ -141,8 +144,8 @@ class Responses:
             response = self.members(problem.status, members)
         if problem.status is HTTPStatus.SERVICE_UNAVAILABLE:
             response.headers["Retry-After"] = str(error.retry_after or RETRY_AFTER_SECONDS)
-        if challenge:
-            response.headers["WWW-Authenticate"] = challenge
+        if challenge or problem is ADMIN_TOKEN_REQUIRED:
+            response.headers["WWW-Authenticate"] = challenge or challenge_text("Bearer", _REALM)
         if problem is METHOD_REFUSED:
             response.headers["Allow"] = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
         return response
@@ -158,7 +161,7 @@ class Responses:
             "login_url": self._public_url + self._start_path,
         }
         schemes = ["Cookie", *(["Bearer"] if bearer else [])]
-        challenges = ", ".join(challenge_text(scheme, {"realm": "gateway"}) for scheme in schemes)
+        challenges = ", ".join(challenge_text(scheme, _REALM) for scheme in schemes)
         return self.members(401, members, {"WWW-Authenticate": challenges, "Vary": _DECIDES})
 
     def fragment(self, target: str) -> Response:
@@ -181,6 +184,11 @@ class _Redirect(Response):
         headers = super().get_wsgi_headers(environ)
         headers["Location"] = self.headers["Location"]  # werkzeug encodes what browsers leave alone, brackets say.
         return headers
+
+
+def _challenge(status: int) -> dict[str, str]:
+    # No 401 goes without one (RFC 9110 15.5.2).
+    return {"WWW-Authenticate": challenge_text("Cookie", _REALM)} if status == HTTPStatus.UNAUTHORIZED else {}
 
 
 def with_cookies(response: Response, cookies: Iterable[str]) -> Response:

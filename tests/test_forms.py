@@ -35,6 +35,7 @@ def test_a_form_is_offered_again_after_the_login() -> None:
     with run_site({"routes": ROUTES}) as site:
         page = submit(site)
         assert (page.status, site.received) == (401, [])
+        assert page.headers.getlist("WWW-Authenticate") == ['Cookie realm="gateway"']
         assert "Location" not in page.headers
         assert 'href="/oauth2/start?rd=/oauth2/form"' in page.text
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 from werkzeug import Response
 
 from gateway.authenticator import Authenticator
-from gateway.bearer import BearerTokens, insufficient
+from gateway.bearer import BearerTokens, insufficient, withdrawn
 from gateway.config import Settings
 from gateway.cookies import session_handles, without_own
 from gateway.endpoints.login import LoginEndpoints
@@ -210,8 +210,11 @@ class ForwardAuthEndpoint:
             response.headers["Cache-Control"] = f"private, max-age={forward.cache}"
             named = (forward.uri_header, forward.method_header) if asked.allowed == _ACCEPTED else ()
             response.headers["Vary"] = ", ".join((*_DECIDES, *filter(None, named)))
-        # Only the one who asks knows the address that a proof would have to name.
-        authorization = self.tokens.headers(route, session, method="", url=str)
+        try:
+            # Only the one who asks knows the address that a proof would have to name.
+            authorization = self.tokens.headers(route, session, method="", url=str)
+        except GatewayError as error:
+            raise withdrawn(error, session) from error
         for name, value in route_headers(route, session, authorization):
             # With an upstream of ours, the token goes there; the one who asks here may be a browser behind a proxy.
             if name != "authorization" or not route.upstream:

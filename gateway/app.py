@@ -94,7 +94,7 @@ class Gateway:
         self._admission = Admission(
             settings=settings,
             tokens=self.tokens,
-            identities=Identities(keys=settings.identity_keys, issuer=settings.public_url, clock=outside.clock),
+            identities=Identities.of(settings, clock=outside.clock, entropy=outside.entropy),
             streams=OpenStreams(self.authenticator.has_session, clock=outside.clock),
             inner={**self.upstreams, "": app or _nothing_here},
         )

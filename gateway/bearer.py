@@ -165,7 +165,7 @@ class BearerTokens:
         login = sid if isinstance(sid, str) else None
         if self._store.was_revoked(token.issuer, token.subject, login, since=token.issued_at or 0):
             raise GatewayError(ACCESS_TOKEN_REVOKED, "its user was signed out since")
-        session = self._session(token, raw)
+        session = self._session(token, raw, until)
         end = until if token.expires_at is None else min(until, token.expires_at)
         return _Known(usable_until=end, session=session)
 
@@ -195,7 +195,7 @@ class BearerTokens:
         finally:
             self._calls.release()
 
-    def _session(self, token: AccessToken, raw: str) -> Session:
+    def _session(self, token: AccessToken, raw: str, until: float) -> Session:
         now = int(self._clock())
         name = next(name for name, one in self._providers.items() if one.settings.issuer == token.issuer)
         issued_at = now if token.issued_at is None else token.issued_at
@@ -216,7 +216,7 @@ class BearerTokens:
             id_token=None,
             created_at=issued_at,
             seen_at=now,
-            ends_at=now if token.expires_at is None else token.expires_at,
+            ends_at=int(until) if token.expires_at is None else token.expires_at,
         )
 
 

@@ -149,7 +149,7 @@ class Gateway:
         if endpoint is not None:
             return self._answered(request, endpoint)
         routes = self.routes.match_all(target)
-        client = self._client(request, routes)
+        client = self._bearer.session(environ.get("HTTP_AUTHORIZATION"), routes, target.client)
         if client is not None:
             return self._judged_client(request, routes, client)
         return self._judged(request, routes, self._held(request) if asks_who(routes) else None)
@@ -157,13 +157,6 @@ class Gateway:
     def is_astray(self, environ: Environ) -> bool:
         """Tell whether sessions are in this process alone, and others serve, too."""
         return self.settings.store.type == "memory" and bool(environ.get("wsgi.multiprocess"))
-
-    def _client(self, request: Request, routes: Sequence[Route]) -> Session | None:
-        """Return who brings an access token of their own, where the rules let them."""
-        ways, field = bearer_ways(routes), request.environ.get("HTTP_AUTHORIZATION")
-        if not ways or field is None:
-            return None
-        return self._bearer.session(str(field), ways, next((one.provider for one in routes if one.provider), ""))
 
     def _judged_client(self, request: Request, routes: Sequence[Route], client: Session) -> Response | Admitted:
         """Decide by the token alone: never a redirect, never a cookie, and no other session in its place."""

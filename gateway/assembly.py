@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -24,6 +25,8 @@ from gateway.tls import tls_context
 from gateway.transport import RequestsTransport
 from gateway.upstream import Upstream
 from gateway.upstream_origin import Origin
+
+_ANYWHERE = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +81,11 @@ def make_bearer(
 ) -> BearerTokens:
     """Make what checks the access tokens that clients bring."""
     rules = BearerRules(
-        token=settings.bearer, jwt_seconds=settings.local_cache, introspection_seconds=settings.bearer_cache
+        token=settings.bearer,
+        jwt_seconds=settings.local_cache,
+        introspection_seconds=settings.bearer_cache,
+        # Where no proxy is named, any address may be that of one, with all clients behind it.
+        shared=settings.trusted_proxies if settings.trusted_proxies or settings.trusted_hops else _ANYWHERE,
     )
     return BearerTokens(providers=providers, store=store, rules=rules, clock=outside.clock)
 

@@ -26,8 +26,8 @@ class Backoff:
         self._failing = False
         self._of_sessions: OrderedDict[str, Pause] = OrderedDict()
 
-    def check(self, session_id: str) -> None:
-        """Raise `ProviderUnavailable` while the provider is left alone, or with this session."""
+    def check(self, session_id: str = "") -> None:
+        """Raise `ProviderUnavailable` while the provider is left alone, or with this session, where there is one."""
         now = self._clock()
         left = max(self._pause.left(now), self._of_sessions.get(session_id, Pause()).left(now))
         if left > 0:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.errors import (
@@ -16,12 +14,10 @@ from gateway.errors import (
     ACCESS_TOKEN_TYPE_REFUSED,
     BEARER_MALFORMED,
     INVALID_TOKEN,
-    PROVIDER_UNREACHABLE,
     TOKEN_INACTIVE,
     GatewayError,
     InvalidGrant,
     Problem,
-    ProviderUnavailable,
 )
 from gateway.oidc.access_token import (
     AccessToken,
@@ -34,17 +30,14 @@ from gateway.oidc.access_token import (
     parse_access_token,
 )
 from gateway.oidc.challenge import challenge_text
+from gateway.policy import bearer_ways
 from gateway.provider import Provider
 from gateway.route import Bearer, Route
 from gateway.session import Session
 from gateway.store import Clock, SessionStore
+from gateway.target import Network
 from gateway.token_cache import TokenCache
-
-UNKNOWN_SECONDS = 10
-"""How long a token that the provider does not know is not asked about again."""
-
-MAX_CALLS = 8
-"""How many questions about unknown tokens are under way at once: who makes tokens up must not flood it."""
+from gateway.token_questions import Questions, Refusals
 
 _SCHEME = "bearer"
 _OF_A_CLIENT = "bearer "
@@ -56,20 +49,23 @@ _OF_THE_TOKEN = ("jwt_", "access_token_")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BearerRules:
-    """What is demanded of tokens, and for how many seconds is believed what was found out."""
+    """What is demanded of tokens, and for how many seconds is believed what was found out.
+
+    `shared` are networks whose addresses may each stand for many clients, as a proxy's does.
+    """
 
     token: AccessTokenRules
     jwt_seconds: float
     introspection_seconds: float
+    shared: tuple[Network, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
-    """What was found out about a token: whose it is, or why its provider does not stand by it."""
+    """What was found out about a token: whose it is."""
 
     usable_until: float
-    session: Session | None = None
-    inactive: str = ""
+    session: Session
 
 
 class BearerRefused(GatewayError):
@@ -111,26 +107,30 @@ class BearerTokens:
         self._rules = rules
         self._clock = clock
         self._known: TokenCache[_Known] = TokenCache(clock=clock)
-        self._calls = threading.Semaphore(MAX_CALLS)
+        self._refusals = Refusals(clock, shared=rules.shared)
+        self._questions = {name: Questions(provider=one, clock=clock) for name, one in providers.items()}
 
-    def session(self, authorization: str, ways: frozenset[Bearer], provider: str) -> Session | None:
-        """Return the session of an `Authorization` field; None where it is of another scheme.
+    def session(self, field: object, routes: Sequence[Route], client: str) -> Session | None:
+        """Return the session of an `Authorization` field; None where it is of another scheme, or no rule asks for it.
 
-        `ways` are how its token may be checked, `provider` the one that is asked about opaque ones,
-        empty for the only one. Raises
+        `client` is the address of who brings it. Raises
         `bearer_malformed` and, whatever is wrong with the token, `invalid_token`, both as `BearerRefused`; and
         `ProviderUnavailable` and `StoreUnavailable`.
         """
+        ways = bearer_ways(routes)
+        if not ways or field is None:
+            return None
+        provider = next((one.provider for one in routes if one.provider), next(iter(self._providers)))
         try:
-            return self._of_field(authorization, ways, provider)
+            return self._of_field(str(field), ways, provider, client)
         except GatewayError as error:
             if error.problem is BEARER_MALFORMED:
                 raise BearerRefused(BEARER_MALFORMED, error.detail, {"error": "invalid_request"}) from error
-            if error.problem is TOKEN_INACTIVE or error.code.startswith(_OF_THE_TOKEN):
+            if _is_of_token(error):
                 raise BearerRefused(INVALID_TOKEN, str(error), {"error": "invalid_token"}) from error
             raise
 
-    def _of_field(self, authorization: str, ways: frozenset[Bearer], provider: str) -> Session | None:
+    def _of_field(self, authorization: str, ways: frozenset[Bearer], provider: str, client: str) -> Session | None:
         scheme, _, text = authorization.strip(" \t").partition(" ")
         if scheme.lower() == "dpop":
             raise GatewayError(ACCESS_TOKEN_BOUND, "its scheme is DPoP")
@@ -141,24 +141,30 @@ class BearerTokens:
         token = text.strip(" ")
         if not is_bearer_text(token):
             raise GatewayError(BEARER_MALFORMED, "not one bearer token")
-        way = Bearer.JWT if Bearer.JWT in ways and is_compact_jws(token) else Bearer.INTROSPECTION
-        if way not in ways:
+        if Bearer.JWT in ways and is_compact_jws(token):
+            return self._known.get((Bearer.JWT, _digest(token)), lambda: self._of_jwt(token)).session
+        if Bearer.INTROSPECTION not in ways:
             raise GatewayError(ACCESS_TOKEN_TYPE_REFUSED, "not a JWT")
-        known = self._known.get((way, provider, _digest(token)), lambda: self._found(token, way, provider))
-        if known.session is None:
-            raise GatewayError(TOKEN_INACTIVE, known.inactive)
-        return known.session
+        key = (provider, _digest(token))
+        self._refusals.check(key)
+        # What was believed before is no stranger's, whoever else is at that address.
+        stranger = "" if self._known.has(key) else client
+        return self._known.get(key, lambda: self._of_opaque(token, key, stranger)).session
 
-    def _found(self, token: str, way: Bearer, provider: str) -> _Known:
-        now = self._clock()
-        if way is Bearer.JWT:
-            return self._believed(self._verified(token), token, now + self._rules.jwt_seconds)
+    def _of_jwt(self, raw: str) -> _Known:
+        return self._believed(self._verified(raw), raw, self._clock() + self._rules.jwt_seconds)
+
+    def _of_opaque(self, raw: str, key: tuple[str, str], stranger: str) -> _Known:
+        until, (provider, _) = self._clock() + self._rules.introspection_seconds, key
+        self._refusals.check_client(stranger)
         try:
-            return self._believed(self._introspected(token, provider), token, now + self._rules.introspection_seconds)
+            answer = self._questions[provider].ask(raw)
+            issuer = self._providers[provider].settings.issuer
+            return self._believed(check_introspected(answer, self._rules.token, issuer=issuer), raw, until)
         except GatewayError as error:
-            if error.problem is not TOKEN_INACTIVE:
-                raise
-            return _Known(usable_until=now + UNKNOWN_SECONDS, inactive=error.detail)
+            if _is_of_token(error):
+                self._refusals.note(key, stranger, error)
+            raise
 
     def _believed(self, token: AccessToken, raw: str, until: float) -> _Known:
         sid = token.claims.get("sid")
@@ -179,21 +185,6 @@ class BearerTokens:
         return provider.published.with_keys(
             token, lambda signed, keys: check_access_token(signed, keys, self._rules.token, issuer=issuer, now=now)
         )
-
-    def _introspected(self, raw: str, name: str) -> AccessToken:
-        provider = self._providers[name or next(iter(self._providers))]
-        with self._call():
-            answer = provider.tokens.introspect(raw)
-        return check_introspected(answer, self._rules.token, issuer=provider.settings.issuer)
-
-    @contextmanager
-    def _call(self) -> Iterator[None]:
-        if not self._calls.acquire(blocking=False):
-            raise ProviderUnavailable(PROVIDER_UNREACHABLE, "too many unknown tokens at once", retry_after=1)
-        try:
-            yield
-        finally:
-            self._calls.release()
 
     def _session(self, token: AccessToken, raw: str, until: float) -> Session:
         now = int(self._clock())
@@ -218,6 +209,10 @@ class BearerTokens:
             seen_at=now,
             ends_at=int(until) if token.expires_at is None else token.expires_at,
         )
+
+
+def _is_of_token(error: GatewayError) -> bool:
+    return error.problem is TOKEN_INACTIVE or error.code.startswith(_OF_THE_TOKEN)
 
 
 def _digest(token: str) -> str:

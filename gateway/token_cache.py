@@ -54,6 +54,10 @@ class TokenCache(Generic[T]):
                 future = self._under_way[key] = Future()
         return self._fetched(key, fetch, future) if mine else _answer(future)
 
+    def has(self, key: Hashable) -> bool:
+        """Tell whether a key stood for something when it was last asked for, though it may not be usable any more."""
+        return key in self._tokens
+
     def _fetched(self, key: Hashable, fetch: Callable[[], T], future: Future[T]) -> T:
         try:
             token = fetch()

@@ -9,10 +9,10 @@ from typing import Any, Final
 import pytest
 from harness import ISSUER, NOW, ORIGIN, Site, error_code, held_session, logged_codes, own_cookies, run_site
 
-from gateway.bearer import MAX_CALLS
 from gateway.config_sources import ConfigurationError
 from gateway.oidc.messages import Call, Reply, Transport
 from gateway.testing import FakeProvider, Faults, Page
+from gateway.token_questions import MAX_CALLS
 
 AUDIENCE: Final = "https://api.example"
 CLIENT: Final = "app %&+"

@@ -38,7 +38,7 @@ ORDER: Final = (
         "upstream_request", "websocket", "client_socket", "tunnel", "switching", "upstream",
     ),
     ("token_revocation", "renewal", "authenticator", "single_logout", "administration", "upstream_tokens",
-     "bearer", "identity"),
+     "token_questions", "bearer", "identity"),
     (
         "responses", "cors", "held_answer", "open_streams", "response_rewriting", "request_limits", "inner",
         "explanation", "reactions",

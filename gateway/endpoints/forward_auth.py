@@ -137,7 +137,7 @@ class ForwardAuthEndpoint:
         self, request: Request, target: RequestTarget, wanted: Mapping[str, set[str]], allowed: int
     ) -> _Question:
         routes = _matched(self.settings, target)
-        client = self._client(request, routes)
+        client = self._client(request, routes, target.client)
         session = client
         if client is None and (wanted or asks_who(routes)):
             held = self.authenticator.current_session(session_handles(self.settings.cookies, request.cookies))
@@ -155,12 +155,9 @@ class ForwardAuthEndpoint:
             allowed=allowed,
         )
 
-    def _client(self, request: Request, routes: tuple[Route, ...]) -> Session | None:
-        ways, field = bearer_ways(routes), request.environ.get("HTTP_AUTHORIZATION")
-        if not ways or field is None:
-            return None
+    def _client(self, request: Request, routes: tuple[Route, ...], address: str) -> Session | None:
         try:
-            return self.bearer.session(str(field), ways, next((one.provider for one in routes if one.provider), ""))
+            return self.bearer.session(request.environ.get("HTTP_AUTHORIZATION"), routes, address)
         except GatewayError as error:
             if error.problem is BEARER_MALFORMED:  # Proxies take a 400 for a failure of ours.
                 raise GatewayError(ACCESS_DENIED, error.detail) from error

@@ -45,14 +45,17 @@ class Cors:
         """Return what starts an answer that a listed origin may read, whoever makes it, errors included."""
         if not self._origins:
             return start_response
-        origin = str(environ.get("HTTP_ORIGIN", ""))
 
         def started(status: str, headers: Headers, exc_info: Any = None, /) -> Callable[[bytes], object]:
-            return start_response(status, self._allowed(headers, origin), exc_info)
+            return start_response(status, self.allowed(environ, headers), exc_info)
 
         return started
 
-    def _allowed(self, headers: Headers, origin: str) -> Headers:
+    def allowed(self, environ: Environ, headers: Headers) -> Headers:
+        """Return the fields of an answer with those by which a listed origin may read it."""
+        if not self._origins:
+            return headers
+        origin = str(environ.get("HTTP_ORIGIN", ""))
         varying = [*headers, ("Vary", "Origin")]
         if origin not in self._origins:
             return varying

@@ -16,7 +16,7 @@ from gateway.cookies import CookiePolicy
 from gateway.headers import HeaderRules, Headers, inner_headers, response_headers, seen_host
 from gateway.held_answer import HeldAnswer, close_body
 from gateway.open_streams import Watch
-from gateway.request_limits import check_fields, limited_body
+from gateway.request_limits import check_fields, limited_body, weight_of
 from gateway.route import Route
 from gateway.session import Session
 from gateway.store import HeldSession
@@ -154,7 +154,7 @@ def inner_environ(
     }
     identity = {} if session is None else {"REMOTE_USER": session.subject, "AUTH_TYPE": "OpenIDConnect"}
     headers = inner_headers(_headers(environ), target, route, session, rules, authorization)
-    check_fields(headers, route.max_headers)
+    check_fields(weight_of(headers), route.max_headers)
     body = {} if route.max_body is None else {"wsgi.input": limited_body(environ, route.max_body)}
     return {**kept, **_http_keys(headers), **made, **identity, **body}
 

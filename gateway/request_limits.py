@@ -14,21 +14,30 @@ _AROUND_A_FIELD = 4
 """The octets of colon, space and line end."""
 
 
-def check_fields(headers: Headers, limit: int) -> None:
+def weight_of(headers: Headers) -> int:
+    """Tell how many octets fields are."""
+    return sum(len(name) + len(value) + _AROUND_A_FIELD for name, value in headers)
+
+
+def check_fields(weight: int, limit: int) -> None:
     """Check what all fields weigh that go on, ours included; raises `request_fields_too_large` (RFC 6585 5)."""
-    weight = sum(len(name) + len(value) + _AROUND_A_FIELD for name, value in headers)
     if weight > limit:
         raise GatewayError(REQUEST_FIELDS_TOO_LARGE, f"{weight} octets of fields, and {limit} may be")
+
+
+def check_length(environ: Environ, limit: int) -> None:
+    """Check the length that is announced, if one is; raises `request_body_too_large` (RFC 9110 15.5.14)."""
+    length = str(environ.get("CONTENT_LENGTH") or "0")
+    if not length.isascii() or not length.isdigit() or len(length) > 18 or int(length) > limit:
+        raise GatewayError(REQUEST_BODY_TOO_LARGE, f"a body of {length[:20]} octets, and {limit} may be")
 
 
 def limited_body(environ: Environ, limit: int) -> LimitedStream:
     """Return the body as a stream that ends with `request_body_too_large` where it is longer than `limit` octets.
 
-    Raises the same where the length that is announced says so, or is none (RFC 9110 15.5.14).
+    Raises the same where the length that is announced says so, or is none.
     """
-    length = str(environ.get("CONTENT_LENGTH") or "0")
-    if not length.isascii() or not length.isdigit() or len(length) > 18 or int(length) > limit:
-        raise GatewayError(REQUEST_BODY_TOO_LARGE, f"a body of {length[:20]} octets, and {limit} may be")
+    check_length(environ, limit)
     return _LimitedBody(environ["wsgi.input"], limit + 1, is_max=True)  # One more, or its end could not be read.
 
 

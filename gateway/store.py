@@ -40,12 +40,16 @@ _SESSIONS, _MARKS, _LOGINS = "session:", "mark:", "login:"
 class HeldSession:
     """A session together with the handle that its browser holds; the handle opens it, so it never leaves us.
 
-    `tag` is that of the write which it was read from, so that only what was known is written over.
+    `tag` is that of the write which it was read from, so that only what was known is written over. `made` is what was
+    made of this very session for its requests, and goes with it.
     """
 
     handle: bytes = field(repr=False)
     session: Session
     tag: bytes = field(default=b"", repr=False, compare=False)
+    made: dict[tuple[object, ...], tuple[bytes, int]] = field(
+        init=False, default_factory=dict, repr=False, compare=False
+    )
 
 
 class SessionStore:

@@ -45,10 +45,10 @@ class Upstream:
         health_path: str = "",
         health_interval: float = 10.0,
     ) -> None:
-        self._authority = authority
-        self._base = base
-        self._pseudonym = pseudonym
-        self._origins = Origins(origins)
+        self.authority = authority
+        self.base = base
+        self.pseudonym = pseudonym
+        self.origins = Origins(origins)
         self._health_path = health_path
         self._health_interval = health_interval
         self._tunnels = Tunnels()
@@ -66,13 +66,13 @@ class Upstream:
             return ()
         if asks_for_websocket(environ):
             return self._upgraded(environ, start_response)
-        done = self._exchange(_read_request(environ, self._authority, self._base, self._pseudonym))
+        done = self._exchange(_read_request(environ, self.authority, self.base, self.pseudonym))
         return self._answered(done, start_response)
 
     def _upgraded(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         client = client_socket(environ)
         self._tunnels.check()
-        request = _read_request(environ, self._authority, self._base, self._pseudonym, upgrade=True)
+        request = _read_request(environ, self.authority, self.base, self.pseudonym, upgrade=True)
         done = self._exchange(request)
         if done.answer.status != 101:
             return self._answered(done, start_response)
@@ -95,33 +95,37 @@ class Upstream:
 
     def check(self) -> None:
         """Connect to each origin and hang up; raises `upstream_unreachable` and `upstream_connect_timeout`."""
-        for pool in self._origins.all():
+        for pool in self.origins.all():
             pool.connect().close()
+
+    def watch_health(self) -> None:
+        """See to it that the origins are asked how they are, where that is wanted."""
+        if self._health_path:
+            self._health.wake(after=self._health_interval)
 
     def check_health(self) -> float | None:
         """Ask each origin how it is, note it, and return in how many seconds to ask again; None once closed."""
         if self._closed:
             return None
-        for pool in self._origins.all():
+        for pool in self.origins.all():
             try:
                 self._ask_health(pool)
-                self._origins.answered(pool)
+                self.origins.answered(pool)
             except GatewayError as error:
                 _log.warning("an origin is left alone until it is well: %s", error)
-                self._origins.failed(pool, _HEALTH_ROUNDS * self._health_interval)
+                self.origins.failed(pool, _HEALTH_ROUNDS * self._health_interval)
         return self._health_interval
 
     def close(self) -> None:
         """Close the idle connections, and ask nobody any more how it is."""
         self._closed = True
-        self._origins.close()
+        self.origins.close()
 
     def _exchange(self, request: _Request) -> _Exchanged:
-        if self._health_path:
-            self._health.wake(after=self._health_interval)
+        self.watch_health()
         sent = False
         failure: GatewayError | None = None
-        for pool in self._origins.in_turn():
+        for pool in self.origins.in_turn():
             try:
                 return _exchanged(pool, request)
             except NotConnected as error:
@@ -131,11 +135,11 @@ class Upstream:
                 if sent or not request.repeatable:
                     raise
                 failure, sent = error, True
-            self._origins.failed(pool)
+            self.origins.failed(pool)
         raise failure or GatewayError(INTERNAL, "an upstream without origins")
 
     def _ask_health(self, pool: Pool) -> None:
-        head = f"GET {self._base}{self._health_path} HTTP/1.1\r\nHost: {self._authority}\r\nConnection: close\r\n\r\n"
+        head = f"GET {self.base}{self._health_path} HTTP/1.1\r\nHost: {self.authority}\r\nConnection: close\r\n\r\n"
         with closing(pool.connect()) as connection:
             connection.send(head.encode("latin-1"))
             status = read_answer(connection, "GET").status

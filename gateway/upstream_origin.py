@@ -104,7 +104,7 @@ class Pool:
     """
 
     def __init__(self, origin: Origin, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._origin = origin
+        self.origin = origin
         self._clock = clock
         self._idle: deque[tuple[int, float, Connection]] = deque()
 
@@ -123,7 +123,7 @@ class Pool:
 
     def connect(self) -> Connection:
         """Open a connection that was never used; raises as `Origin.connect` does."""
-        return self._origin.connect()
+        return self.origin.connect()
 
     def give_back(self, connection: Connection) -> None:
         """Keep a connection whose answer was read to its end, or close it when it may not carry another."""

@@ -31,7 +31,7 @@ MAX_TRAILERS = 100
 
 _INTERIM_HEAD = re.compile(rb"HTTP/1\.1 1(?!01)[0-9]{2}[^\r\n]*\r\n(?:[^\r\n]+\r\n)*\r\n")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t -~\x80-\xff]*)?")
-_END_OF_HEAD = re.compile(rb"\n\r?\n")
+END_OF_HEAD = re.compile(rb"\n\r?\n")
 
 
 class NothingReceived(GatewayError):
@@ -86,7 +86,7 @@ class Connection:
 
     def read_head(self) -> list[bytes]:
         """Read the lines up to the empty one, without line ends; raises as `read_answer` does."""
-        while (end := _END_OF_HEAD.search(self._received, self._position)) is None:
+        while (end := END_OF_HEAD.search(self._received, self._position)) is None:
             if len(self._received) - self._position > MAX_HEAD:
                 refuse_answer("the header section is too long")
             self._receive_more()

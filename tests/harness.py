@@ -110,7 +110,8 @@ def run_site(
     """Run a gateway; `config` is laid over the usual configuration, section by section.
 
     It may be made by a function that is given the provider, and that may also tell it about the gateway.
-    `transport` may put something between gateway and provider, `backend` be the store itself, `app` what is wrapped. The provider signs with
+    `transport` may put something between gateway and provider, `backend` be the store itself, `app` what is wrapped.
+    The provider signs with
     ES256, whose keys cost nothing.
     """
     clock = Clock()

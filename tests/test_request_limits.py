@@ -10,7 +10,7 @@ from peers.listener import Answer, Received, run_listener
 from raw_origin import CHUNKED, OK, call, environ, origin, upstream
 
 from gateway.errors import GatewayError
-from gateway.request_limits import check_fields, limited_body
+from gateway.request_limits import check_fields, limited_body, weight_of
 
 LIMIT: Final = 10
 
@@ -59,9 +59,9 @@ def test_a_chunked_body_that_is_too_long_never_ends_for_the_upstream() -> None:
 
 
 def test_fields() -> None:
-    check_fields([("a", "bcde")], 9)
+    check_fields(weight_of([("a", "bcde")]), 9)
     with pytest.raises(GatewayError) as error:
-        check_fields([("a", "bcde"), ("f", "")], 9)
+        check_fields(weight_of([("a", "bcde"), ("f", "")]), 9)
     assert error.value.code == "request_fields_too_large"
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 from wsgiref.types import WSGIApplication
 
@@ -31,6 +31,9 @@ WRAPPED: Final = "processes.wrapped_app:app"
 ECHO: Final = "processes.echo_app:app"
 
 THREADS: Final = ("-k", "gthread", "--threads", "64", "--keep-alive", "30", "--no-control-socket")
+
+Face = Literal["threads", "lane"]
+FACES: Final[Mapping[Face, str]] = {"threads": "gthread", "lane": "gateway.lane.worker.LaneWorker"}
 
 NAVIGATION: Final[Mapping[str, str]] = {
     "Accept": "text/html",
@@ -120,9 +123,16 @@ def environment(public_url: str, issuer: str, settings: Mapping[str, str]) -> di
 
 @contextmanager
 def run_gateway(
-    directory: Path, port: int, environ: Mapping[str, str], *, workers: int = 2, app: str = ""
+    directory: Path,
+    port: int,
+    environ: Mapping[str, str],
+    *,
+    workers: int = 2,
+    app: str = "",
+    face: Face = "threads",
 ) -> Iterator[int]:
     """Run a gateway by gunicorn, alone with our settings or in `app` with a user's own; yield the master's id."""
+    environ = {**environ, "WORKER_CLASS": FACES[face]}
     argv = [*THREADS, app] if app else ["-c", str(TESTS.parent / "gunicorn.conf.py")]
     with _run_gunicorn(directory, port, environ, ["-w", str(workers), *argv], path="/ping") as pid:
         yield pid

@@ -14,6 +14,7 @@ from gateway.testing import FakeProvider
 
 from .running import (
     Connection,
+    Face,
     environment,
     origin_at,
     run_echo,
@@ -47,7 +48,7 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(face: Face, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     directory, port = tmp_path_factory.mktemp("isolation"), free_port()
     origin = origin_at(port)
     with ExitStack() as stack:
@@ -55,7 +56,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         provider.access_token_lifetime = TOKEN_SECONDS
         settings = {"UPSTREAM": stack.enter_context(run_echo(directory))}
         environ = environment(origin, provider.issuer, settings)
-        stack.enter_context(run_gateway(directory, port, environ, workers=2))
+        stack.enter_context(run_gateway(directory, port, environ, workers=2, face=face))
         yield Site(provider=provider, origin=origin)
 
 

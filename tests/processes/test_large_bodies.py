@@ -11,7 +11,7 @@ import pytest
 from peers.servers import free_port
 from test_upstream_memory import MAX_GROWTH, PIECE, SIZE, TIMEOUT, running_origin, stream
 
-from .running import COOKIE, OWN_FORM, environment, origin_at, run_gateway, run_provider, sign_in
+from .running import COOKIE, OWN_FORM, Face, environment, origin_at, run_gateway, run_provider, sign_in
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,14 +31,16 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(face: Face, tmp_path: Path) -> Iterator[Site]:
     port = free_port()
     origin = origin_at(port)
     with ExitStack() as stack:
         provider = stack.enter_context(run_provider([origin], {"alice": {}}))
         settings = {"UPSTREAM": stack.enter_context(running_origin(stream))}
         environ = environment(origin, provider.issuer, settings)
-        yield Site(origin=origin, master=stack.enter_context(run_gateway(tmp_path, port, environ, workers=1)))
+        yield Site(
+            origin=origin, master=stack.enter_context(run_gateway(tmp_path, port, environ, workers=1, face=face))
+        )
 
 
 @pytest.mark.slow

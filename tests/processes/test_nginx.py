@@ -16,6 +16,7 @@ from .running import (
     TESTS,
     Answer,
     Connection,
+    Face,
     environment,
     origin_at,
     run_echo,
@@ -42,7 +43,7 @@ pytestmark = pytest.mark.real("nginx")
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def site(face: Face, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     directory = tmp_path_factory.mktemp("nginx")
     port, gateway_port = free_port(), free_port()
     origin = origin_at(port)
@@ -50,7 +51,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         provider = stack.enter_context(run_provider([origin], USERS))
         settings = {"TRUSTED_PROXIES": LOOPBACK, "FORWARD_AUTH__ENABLED": "true", "ROUTES": json.dumps(ROUTES)}
         environ = environment(origin, provider.issuer, settings)
-        stack.enter_context(run_gateway(directory, gateway_port, environ))
+        stack.enter_context(run_gateway(directory, gateway_port, environ, face=face))
         echo = stack.enter_context(run_echo(directory))
         addresses = {
             "LISTEN_ADDRESS": f"{LOOPBACK}:{port}",

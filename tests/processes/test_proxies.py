@@ -18,6 +18,7 @@ from .running import (
     TESTS,
     Answer,
     Connection,
+    Face,
     environment,
     origin_at,
     run_echo,
@@ -97,7 +98,7 @@ class Proxied:
 
 
 @pytest.fixture(scope="module")
-def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
+def site(face: Face, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
     dialect: Dialect = request.param
     directory = tmp_path_factory.mktemp("proxy")
     port, gateway_port = free_port(), free_port()
@@ -111,7 +112,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             **dialect.settings,
         }
         environ = environment(origin, provider.issuer, settings)
-        stack.enter_context(run_gateway(directory, gateway_port, environ))
+        stack.enter_context(run_gateway(directory, gateway_port, environ, face=face))
         echo = stack.enter_context(run_echo(directory)).removeprefix("http://")
         places = {"LISTEN": f"{LOOPBACK}:{port}", "GATEWAY": f"{LOOPBACK}:{gateway_port}", "APPLICATION": echo}
         stack.enter_context(dialect.run(rendered(dialect.file, places), directory, port))

@@ -3,17 +3,17 @@
 import re
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import corpora
 import pytest
 from peers.servers import free_port
 from recording_origin import Recorded, recording_origin
 
-from .running import SECONDS, environment, origin_at, run_gateway, run_provider
+from .running import SECONDS, Face, environment, origin_at, run_gateway, run_provider
 
 HOST: Final = "Host: app.example\r\n"
 OPEN: Final = '[{"path": "/**", "access": "public"}]'
@@ -26,6 +26,7 @@ class Site:
 
     port: int
     origin: Recorded
+    face: Face
 
     def answers(self, sent: str) -> list[int]:
         """Send octets, then nothing more, and list the statuses of all that comes back."""
@@ -51,28 +52,26 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(face: Face, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     port = free_port()
     with ExitStack() as stack:
         origin = stack.enter_context(recording_origin())
         provider = stack.enter_context(run_provider([origin_at(port)], {"alice": {}}))
         environ = environment(origin_at(port), provider.issuer, {"UPSTREAM": origin.url, "ROUTES": OPEN})
-        stack.enter_context(run_gateway(tmp_path_factory.mktemp("raw"), port, environ, workers=1))
-        yield Site(port=port, origin=origin)
+        stack.enter_context(run_gateway(tmp_path_factory.mktemp("raw"), port, environ, workers=1, face=face))
+        yield Site(port=port, origin=origin, face=face)
 
 
 @pytest.mark.parametrize(
-    ("sent", "statuses", "arrives"),
-    [
-        pytest.param(case["sent"], case["statuses"], case["arrives"], id=case["id"])
-        for case in corpora.read("raw_requests")
-    ],
+    "case",
+    [pytest.param(case, id=case["id"]) for case in corpora.read("raw_requests")],
 )
-def test_raw_requests(site: Site, sent: str, statuses: Sequence[int], arrives: Sequence[str]) -> None:
+def test_raw_requests(site: Site, case: Mapping[str, Any]) -> None:
+    outcome = {**case, **case.get(site.face, {})}
     assert site.answers(f"GET /honest HTTP/1.1\r\n{HOST}\r\n") == [200]
     assert site.lines == ["GET /honest"]
-    assert site.answers(sent) == statuses
-    assert site.lines == arrives
+    assert site.answers(outcome["sent"]) == outcome["statuses"]
+    assert site.lines == outcome["arrives"]
     for request in site.origin.requests:
         head = request.partition(b"\r\n\r\n")[0].lower()
         assert (head.count(b"\r\ncontent-length:"), head.count(b"\r\ntransfer-encoding:")) in ((0, 0), (1, 0), (0, 1))

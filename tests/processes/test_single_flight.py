@@ -17,6 +17,7 @@ from .running import (
     SECONDS,
     Answer,
     Connection,
+    Face,
     environment,
     origin_at,
     run_echo,
@@ -45,7 +46,7 @@ class Site:
     scope="module",
     params=[pytest.param("file", id="file"), pytest.param("redis", id="redis", marks=pytest.mark.real("redis"))],
 )
-def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(face: Face, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     directory = tmp_path_factory.mktemp("single-flight")
     ports = [free_port() for _ in range(PROCESSES)]
     origins = [origin_at(port) for port in ports]
@@ -57,7 +58,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             settings |= {"SESSION__STORE__TYPE": "redis", "SESSION__STORE__URL": url}
         environ = environment(origins[0], provider.issuer, settings)
         for port in ports:
-            stack.enter_context(run_gateway(directory, port, environ, workers=1))
+            stack.enter_context(run_gateway(directory, port, environ, workers=1, face=face))
         yield Site(provider=provider, origins=origins)
 
 

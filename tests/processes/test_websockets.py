@@ -26,7 +26,7 @@ from peers.websocket import (
     run_server,
 )
 
-from .running import COOKIE, SECONDS, environment, origin_at, run_gateway, run_provider, sign_in, sign_out
+from .running import COOKIE, SECONDS, Face, environment, origin_at, run_gateway, run_provider, sign_in, sign_out
 
 WAIT_SECONDS: Final = 8.0
 WRONG: Final = "HTTP/1.1 101 Switching Protocols\r\n{}\r\n\r\n"
@@ -51,7 +51,7 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(face: Face, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     directory = tmp_path_factory.mktemp("websockets")
     port = free_port()
     origin = origin_at(port)
@@ -77,7 +77,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         )
         provider = stack.enter_context(run_provider([origin], {"alice": {}}))
         environ = environment(origin, provider.issuer, {"ROUTES": json.dumps(routes), "UPSTREAM": "http://127.0.0.1:9"})
-        master = stack.enter_context(run_gateway(Path(directory), port, environ, workers=1))
+        master = stack.enter_context(run_gateway(Path(directory), port, environ, workers=1, face=face))
         children = Path(f"/proc/{master}/task/{master}/children").read_text(encoding="ascii").split()
         cookie = sign_in(origin, "alice")
         yield Site(origin=origin, servers=servers, cookie=cookie, worker=int(children[0]))

@@ -1,0 +1,289 @@
+"""A client's connection: one request after the other, each answered before the next is begun."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from gateway.lane.incoming import Incoming, Refused, RequestReader
+from gateway.lane.serving import Serving, status_line
+
+MAX_BODY_WAITING = 256 * 1024
+"""Octets of a body that wait for whoever takes it; then nothing more is read."""
+
+HEAD_SECONDS = 30.0
+STALL_SECONDS = 60.0
+"""How long a client may be silent in the middle of a request, or take nothing of its answer."""
+
+GONE_SECONDS = 5.0
+"""How long a client that has closed its side, and may be gone, is answered without a word."""
+
+LINGER_SECONDS = 2.0
+_NO_BODY = frozenset({204, 304})
+
+Fields = Iterable[tuple[str, str]]
+
+
+class ClientConnection(asyncio.Protocol):
+    """The server's end of a connection."""
+
+    def __init__(
+        self, serving: Serving, clients: set[ClientConnection], base: Callable[[Any], Mapping[str, Any]]
+    ) -> None:
+        self._serving = serving
+        self._clients = clients
+        self._base = base
+        self.transport: Any = None
+        self.is_writable = True
+        self._current: Incoming | None = None
+        self._waiting: deque[Incoming] = deque()
+        self._refused: Refused | None = None
+        self._over = False
+        self._paused = False
+        self._advancing = False
+        self._said_all = False
+        self._since = serving.now
+        self._head = b""
+        self._status = 0
+        self._sent = 0
+        self._left: int | None = None
+        self._chunked = False
+        self._omits_body = False
+        self._keep_alive = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to serve."""
+        self.transport = transport
+        self._clients.add(self)
+        self._reader = self._new_reader()
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, and begin the next request if there is one."""
+        self._since = self._serving.now
+        if self._over:
+            return
+        try:
+            if self._current is not None and self._current.upgrade and self._current.complete:
+                self._current.fail()
+            elif self._reader.feed(data) and self._waiting:
+                self._waiting[-1].fail()  # It did not wait for the answer: what it said cannot be told apart.
+        except Refused as refused:
+            self._refused = refused
+            self.pause_reading()
+            if self._reader.reading is not None:
+                self._reader.reading.fail()
+        self._advance()
+
+    def eof_received(self) -> bool:
+        """Go on with what was asked: a client that has said all cannot be told from one that is gone, until we send."""
+        self._since = self._serving.now
+        self._said_all = True
+        if self._reader.reading is not None:
+            self._reader.reading.fail()
+        if self._current is None:
+            self._over = True
+            self.transport.close()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """End what was going on for this client."""
+        self._over = True
+        self._clients.discard(self)
+        current, self._current = self._current, None
+        if current is not None and current.job is not None:
+            current.job.client_lost()
+
+    def pause_writing(self) -> None:
+        """Tell the job that the client is slow."""
+        self.is_writable = False
+        self._since = self._serving.now
+        if self._current is not None and self._current.job is not None:
+            self._current.job.client_paused()
+
+    def resume_writing(self) -> None:
+        """Tell the job that the client has caught up."""
+        self.is_writable = True
+        if self._current is not None and self._current.job is not None:
+            self._current.job.client_resumed()
+
+    def pause_reading(self) -> None:
+        """Read nothing more of the client for now."""
+        if not self._paused and not self.transport.is_closing():
+            self._paused = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on, unless another request waits for this one."""
+        if self._paused and not self._waiting and self._refused is None and not self.transport.is_closing():
+            self._paused = False
+            self._since = self._serving.now
+            self.transport.resume_reading()
+
+    def send_continue(self) -> None:
+        """Tell a client that waits for it to send the body (RFC 9110 10.1.1)."""
+        current = self._current
+        if current is not None and current.expects_continue and not current.complete and not self._status:
+            current.expects_continue = False
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def start(self, status: int, reason: str, fields: Fields, length: int | None) -> None:
+        """Start an answer; `length` is that of its body, None where it is told by what follows.
+
+        The fields hold no framing but a `Content-Length` that agrees with `length`. A request of which there is more to
+        come is the last.
+        """
+        incoming = self._current
+        if incoming is None:
+            return
+        self._status = status
+        self._omits_body = incoming.method == "HEAD" or status in _NO_BODY
+        self._left = None if self._omits_body else length
+        self._chunked = length is None and not self._omits_body and not incoming.http_1_0
+        unframed = length is None and not self._omits_body and incoming.http_1_0
+        self._keep_alive = (
+            incoming.keep_alive and incoming.complete and not self._serving.closing
+            and not unframed
+        )  # fmt: skip
+        lines = [
+            status_line(status, reason),
+            *[f"{name}: {value}" for name, value in fields],
+            f"Date: {self._serving.date}",
+        ]
+        if self._chunked:
+            lines.append("Transfer-Encoding: chunked")
+        if not self._keep_alive:
+            lines.append("Connection: close")
+        elif incoming.http_1_0:
+            lines.append("Connection: keep-alive")
+        self._head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+    def send(self, data: bytes) -> None:
+        """Send a piece of the body; what is more than its length is not sent."""
+        if self._omits_body or not data or self._current is None:
+            return
+        if self._left is not None:
+            data = data[: self._left] if len(data) > self._left else data
+            self._left -= len(data)
+        self._sent += len(data)
+        self._since = self._serving.now
+        head, self._head = self._head, b""
+        if self._chunked:
+            self.transport.write(b"%b%x\r\n%b\r\n" % (head, len(data), data))
+        else:
+            self.transport.write(head + data if head else data)
+
+    def flush(self) -> None:
+        """Send the head, though there is nothing of the body yet."""
+        head, self._head = self._head, b""
+        if head:
+            self.transport.write(head)
+
+    def finish(self) -> None:
+        """Complete an answer, and begin the next request."""
+        incoming, self._current = self._current, None
+        if incoming is None:
+            return
+        if self._left:
+            self._current = incoming
+            self.abort()
+            return
+        end = self._head + b"0\r\n\r\n" if self._chunked else self._head
+        self._head = b""
+        if end:
+            self.transport.write(end)
+        self._serving.answered(self, incoming, self._status, self._sent)
+        self._status = self._sent = 0
+        self._since = self._serving.now
+        if incoming.upgrade:
+            self._reader = self._new_reader()
+        if self._keep_alive and not self._serving.closing:
+            self._advance()
+            self.resume_reading()
+        else:
+            self._hang_up(unread=not incoming.complete)
+
+    def abort(self) -> None:
+        """Break off in the middle of an answer, so that the client sees that it is not complete."""
+        self._over = True
+        self.transport.abort()
+
+    def switch(self, fields: Fields) -> Any:
+        """Answer with a 101, and give the transport away to what comes after it."""
+        lines = [status_line(101, ""), *[f"{name}: {value}" for name, value in fields], "", ""]
+        self.transport.write("\r\n".join(lines).encode("latin-1"))
+        self._over = True
+        self._clients.discard(self)
+        self._current = None
+        return self.transport
+
+    @property
+    def has_started(self) -> bool:
+        """Whether an answer was started."""
+        return self._status != 0
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._over
+
+    def tick(self) -> None:
+        """Look whether the client has been waited for too long."""
+        silent = self._serving.now - self._since
+        current = self._current
+        if self._over:
+            if silent > LINGER_SECONDS:
+                self.transport.abort()
+        elif current is None:
+            limit = HEAD_SECONDS if self._reader.in_head else self._serving.keep_alive_seconds
+            if silent > (min(limit, LINGER_SECONDS) if self._serving.closing else limit):
+                self._over = True
+                self.transport.close()
+        elif self._said_all or not self.is_writable:
+            if silent > (GONE_SECONDS if self._said_all else STALL_SECONDS):
+                self.abort()
+        elif not current.complete and not self._paused and silent > STALL_SECONDS and not current.failed:
+            current.fail()
+
+    def _new_reader(self) -> RequestReader:
+        return RequestReader(self._base(self.transport), self._waiting.append)
+
+    def _advance(self) -> None:
+        if self._advancing:
+            return
+        self._advancing = True
+        while self._current is None and self._waiting and not self._over:
+            self._current = self._waiting.popleft()
+            if self._waiting:
+                self.pause_reading()
+            self._serving.begin(self, self._current)
+        self._advancing = False
+        if self._current is None and not self._over:
+            if self._refused is not None:
+                self._refuse(self._refused)
+            elif self._said_all:
+                self._hang_up(unread=False)
+        current = self._current
+        if current is not None and current.job is None and current.buffered > MAX_BODY_WAITING:
+            self.pause_reading()
+
+    def _refuse(self, refused: Refused) -> None:
+        body = f"{refused.text}\n".encode("latin-1")
+        head = (
+            f"{status_line(refused.status, '')}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
+            f"Date: {self._serving.date}\r\nConnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode("latin-1") + body)
+        self._hang_up(unread=True)
+
+    def _hang_up(self, *, unread: bool) -> None:
+        self._over = True
+        self._since = self._serving.now
+        if unread and self.transport.can_write_eof():
+            # To close with octets unread would reset the connection, and the answer might be lost (RFC 9112 9.6).
+            self.transport.write_eof()
+            if self._paused:
+                self.transport.resume_reading()
+        else:
+            self.transport.close()

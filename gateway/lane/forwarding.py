@@ -1,0 +1,277 @@
+"""One request on its way through the loop: to an upstream and back, with back-pressure in both directions."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from gateway.errors import REQUEST_INCOMPLETE, GatewayError
+from gateway.held_answer import close_body
+from gateway.inner import Admitted
+from gateway.lane.acting import Abortable, Acting
+from gateway.lane.attempts import Attempts
+from gateway.lane.client import ClientConnection
+from gateway.lane.heads import check_received, request_head
+from gateway.lane.incoming import Incoming
+from gateway.lane.origins import LaneUpstream
+from gateway.lane.tunnel import Tunnel
+from gateway.lane.upstream import UpstreamConnection
+from gateway.upstream_answer import Framing, Head, end_to_end
+from gateway.upstream_pool import NothingReceived
+from gateway.upstream_request import REPEATABLE
+from gateway.websocket import asks_for_websocket, check_switch
+
+_log = logging.getLogger("gateway.upstream")
+
+
+class Forwarding:
+    """An exchange with an upstream for a client; the job of its request."""
+
+    def __init__(
+        self, acting: Acting, client: ClientConnection, incoming: Incoming, admitted: Admitted, upstream: LaneUpstream
+    ) -> None:
+        self._acting = acting
+        self._client = client
+        self._incoming = incoming
+        self._admitted = admitted
+        self._upstream = upstream
+        self.method = incoming.method
+        self.wants_upgrade = False
+        self.is_sent = False
+        self.began_at = 0.0
+        self._head = b""
+        self._attempts = Attempts(acting.loop, upstream, self._send_on, self._give_up)
+        self._connection: UpstreamConnection | None = None
+        self._received = 0
+        self._over = False
+        self._held_back: list[bytes] | None = None
+        self._ended = False
+        self._watched: Iterable[bytes] | None = None
+
+    def start(self) -> None:
+        """Send the request; whatever fails becomes the answer."""
+        environ = self._incoming.environ
+        try:
+            self.wants_upgrade = self._incoming.upgrade and asks_for_websocket(environ)
+            if self.wants_upgrade:
+                self._acting.check_tunnels()
+            self._head = request_head(
+                self._admitted, self._upstream.upstream, self._incoming, upgrade=self.wants_upgrade
+            )
+        except GatewayError as error:
+            self._give_up(error)
+            return
+        self._acting.entered(self)
+        self._attempts.start(fresh=self.wants_upgrade)
+
+    def _send_on(self, connection: UpstreamConnection) -> None:
+        self._connection = connection
+        incoming = self._incoming
+        if incoming.expects_continue:
+            self._client.send_continue()
+        if incoming.complete and not incoming.buffered:
+            self.is_sent = True
+            connection.begin(self, self._head + b"0\r\n\r\n" if incoming.chunked else self._head)
+            incoming.job = self
+        else:
+            connection.begin(self, self._head)
+            incoming.attach(self)
+            self._client.resume_reading()
+
+    def body_received(self, data: bytes) -> None:
+        """Send on a piece of the request's body."""
+        self._received += len(data)
+        try:
+            check_received(self._received, self._admitted.passage)
+        except GatewayError as error:
+            self._give_up(error)
+            return
+        if self._connection is not None and not self._ended:
+            self._connection.send(b"%x\r\n%b\r\n" % (len(data), data) if self._incoming.chunked else data)
+
+    def body_ended(self) -> None:
+        """End the request."""
+        if self._connection is not None and not self._ended:
+            self.is_sent = True
+            if self._incoming.chunked:
+                self._connection.send(b"0\r\n\r\n")
+
+    def body_failed(self) -> None:
+        """Give up: the rest of the body will not come."""
+        self._give_up(GatewayError(REQUEST_INCOMPLETE, "the body is malformed, or did not come"))
+
+    def upstream_paused(self) -> None:
+        """Read no more of the body."""
+        self._client.pause_reading()
+
+    def upstream_resumed(self) -> None:
+        """Read on."""
+        self._client.resume_reading()
+
+    def head_received(self, head: Head) -> None:
+        """Start the answer, or look at it first where something may have to be done about it."""
+        fields = end_to_end(head)
+        if head.status == 101:
+            self._switch(head)
+            return
+        react = self._admitted.react
+        if react is not None and (head.status == 401 or any(name.lower() == "dpop-nonce" for name, _ in fields)):
+            self._held_back = []
+            if self._connection is not None:
+                self._connection.pause_reading()
+            self._acting.in_thread(lambda: react(head.status, fields), lambda done: self._reacted(head, fields, done))
+            return
+        self._answer(head, fields)
+
+    def piece_received(self, data: bytes) -> None:
+        """Send a piece of the answer."""
+        if self._held_back is not None:
+            self._held_back.append(data)
+        else:
+            self._client.send(data)
+            if not self._client.is_writable and self._connection is not None:
+                self._connection.pause_reading()
+
+    def answer_ended(self) -> None:
+        """Complete the answer."""
+        self._ended = True
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._attempts.give_back(connection)
+        if self._held_back is None:
+            self._complete()
+
+    def upstream_failed(self, error: GatewayError) -> None:
+        """Try again where that is safe; else answer with the failure, or break the answer off."""
+        connection, self._connection = self._connection, None
+        if self._held_back is not None:
+            self._leave()
+            self._acting.fail(self._client, self._incoming, error)
+        elif self._client.has_started:
+            self._break_off(error)
+        elif not isinstance(error, NothingReceived) or not self._is_repeatable:
+            self._give_up(error)
+        elif connection is not None and connection.reused:
+            # It may have been closed while the request was on its way: that says nothing about the upstream.
+            self._attempts.again()
+        else:
+            self._attempts.another(error)
+
+    def client_lost(self) -> None:
+        """Leave the upstream."""
+        self._leave()
+
+    def client_paused(self) -> None:
+        """Read no more of the answer."""
+        if self._connection is not None:
+            self._connection.pause_reading()
+
+    def client_resumed(self) -> None:
+        """Read on."""
+        if self._connection is not None and self._held_back is None:
+            self._connection.resume_reading()
+
+    def watch(self) -> None:
+        """Have the answer end with its session, since it lasts."""
+        if self._watched is None and self._admitted.watch is not None:
+            self._watched = self._admitted.watch(Abortable(self.abort))
+
+    def abort(self) -> None:
+        """End the answer, from any thread."""
+        self._acting.loop.call_soon_threadsafe(self._abort)
+
+    @property
+    def _is_repeatable(self) -> bool:
+        return self.method in REPEATABLE and not self._received and not self._incoming.chunked
+
+    def _reacted(self, head: Head, fields: list[tuple[str, str]], done: asyncio.Future[Any]) -> None:
+        pieces, self._held_back = self._held_back or [], None
+        if self._over:
+            return
+        try:
+            other = done.result()
+        except GatewayError as error:
+            self._give_up(error)
+            return
+        if other is not None:
+            self._leave()
+            self._acting.act(self._client, self._incoming, other)
+            return
+        self._answer(head, fields)
+        for piece in pieces:
+            self._client.send(piece)
+        if self._ended:
+            self._complete()
+        elif self._connection is not None:
+            self._connection.resume_reading()
+
+    def _answer(self, head: Head, fields: list[tuple[str, str]]) -> None:
+        length = head.length if head.framing is Framing.COUNTED else None
+        try:
+            out = self._acting.allowed(self._admitted.passage.environ, self._admitted.answer_headers(fields))
+        except GatewayError as error:
+            self._give_up(error)
+            return
+        self._client.start(head.status, head.reason, out, length)
+        if head.framing is not Framing.COUNTED and head.framing is not Framing.NONE:
+            self._client.flush()
+
+    def _switch(self, head: Head) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            fields = check_switch(head, self._incoming.environ)
+        except GatewayError as error:
+            connection.close()
+            self._give_up(error)
+            return
+        rest = connection.release()
+        client = self._client.switch(
+            self._acting.allowed(self._incoming.environ, self._admitted.answer_headers(fields))
+        )
+        tunnel = Tunnel(self._acting.loop, client, connection.transport, self._acting.tunnels, self._close_watch)
+        tunnel.open(rest)
+        if self._admitted.watch is not None:
+            self._watched = self._admitted.watch(Abortable(tunnel.abort))
+        self._over = True
+        self._acting.left(self)
+
+    def _complete(self) -> None:
+        self._leave()
+        self._client.finish()
+
+    def _give_up(self, error: GatewayError) -> None:
+        if self._over:
+            return
+        self._leave()
+        if self._client.has_started:
+            self._break_off(error)
+        else:
+            self._acting.fail(self._client, self._incoming, error)
+
+    def _break_off(self, error: GatewayError) -> None:
+        _log.warning("an answer was broken off: %s", error)
+        self._leave()
+        self._client.abort()
+
+    def _abort(self) -> None:
+        if not self._over:
+            self._leave()
+            self._client.abort()
+
+    def _leave(self) -> None:
+        self._over = True
+        self._attempts.leave()
+        self._acting.left(self)
+        self._close_watch()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _close_watch(self) -> None:
+        watched, self._watched = self._watched, None
+        if watched is not None:
+            close_body(watched)

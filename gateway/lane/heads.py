@@ -1,0 +1,83 @@
+"""The heads that the loop writes: the fields of any inner app, and what is the same each time written once."""
+
+from __future__ import annotations
+
+from gateway.errors import REQUEST_BODY_TOO_LARGE, GatewayError
+from gateway.headers import Headers, injected_headers, kept_headers
+from gateway.inner import Admitted, Passage
+from gateway.lane.incoming import Incoming
+from gateway.request_limits import check_fields, check_length, weight_of
+from gateway.target import Environ
+from gateway.upstream import Upstream
+from gateway.upstream_body import Field
+from gateway.upstream_request import field_lines, forwarded_fields, request_line, via
+from gateway.websocket import UPGRADE_FIELDS
+
+
+def request_head(admitted: Admitted, upstream: Upstream, incoming: Incoming, *, upgrade: bool) -> bytes:
+    """Write the head of the request to an upstream.
+
+    Raises what `inner_environ` and `Upstream` do: `request_fields_too_large`, `request_body_too_large`,
+    `method_refused`, `target_malformed` and `forwarding_loop`.
+    """
+    passage = admitted.passage
+    environ, route, method = passage.environ, passage.route, incoming.method
+    if route.max_body is not None:
+        check_length(environ, route.max_body)
+    kept = kept_headers(_headers(environ), passage.rules)
+    injected, weight = _injected(admitted, method)
+    check_fields(weight_of(kept) + weight, route.max_headers)
+    own = [
+        ("Host", passage.host or upstream.authority),
+        *([("Content-Type", str(environ["CONTENT_TYPE"]))] if environ.get("CONTENT_TYPE") else []),
+        *forwarded_fields(kept, method),
+        ("Via", via(str(environ.get("HTTP_VIA", "")), upstream.pseudonym)),
+        *_framing(incoming),
+        *(UPGRADE_FIELDS if upgrade else ()),
+    ]
+    line = request_line(method, upstream.base, passage.path)
+    return b"".join([line, field_lines(own), injected, b"\r\n"])
+
+
+def check_received(received: int, passage: Passage) -> None:
+    """Check how much of a body has come; raises `request_body_too_large`."""
+    limit = passage.route.max_body
+    if limit is not None and received > limit:
+        raise GatewayError(REQUEST_BODY_TOO_LARGE, f"a body without length, and longer than {limit} octets")
+
+
+def _injected(admitted: Admitted, method: str) -> tuple[bytes, int]:
+    """Write what we say ourselves, with its weight: once for each session, route and way by which a client comes."""
+    passage, held = admitted.passage, admitted.held
+    target, route = passage.target, passage.route
+    # A proof is for one request alone, a signed identity for a minute.
+    changes = route.identity_jwt or any(name == "dpop" for name, _ in passage.authorization)
+    if held is None or changes:
+        return _written(passage, method)
+    key = (id(route), target.client, target.forwarded_for, target.host)
+    made = held.made.get(key)
+    if made is None:
+        made = _written(passage, method)
+        if len(held.made) < _MAX_MADE:
+            held.made[key] = made
+    return made
+
+
+_MAX_MADE = 16
+
+
+def _written(passage: Passage, method: str) -> tuple[bytes, int]:
+    fields = injected_headers(passage.target, passage.route, passage.session, passage.rules, passage.authorization)
+    return field_lines(forwarded_fields(fields, method)), weight_of(fields)
+
+
+def _framing(incoming: Incoming) -> list[Field]:
+    # One framing, whatever came in (RFC 9112 6.2); llhttp has seen to it that there is not more than one.
+    if incoming.chunked:
+        return [("Transfer-Encoding", "chunked")]
+    length = incoming.environ.get("CONTENT_LENGTH")
+    return [] if length is None else [("Content-Length", str(length))]
+
+
+def _headers(environ: Environ) -> Headers:
+    return [(key[5:].replace("_", "-").lower(), value) for key, value in environ.items() if key.startswith("HTTP_")]

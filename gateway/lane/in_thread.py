@@ -1,0 +1,260 @@
+"""A request that is answered by a thread: whatever may wait, and any WSGI app that is wrapped (PEP 3333)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from werkzeug import Response
+
+from gateway.app import Gateway
+from gateway.errors import GatewayError
+from gateway.held_answer import close_body
+from gateway.inner import Admitted
+from gateway.lane.client import MAX_BODY_WAITING, ClientConnection
+from gateway.lane.incoming import Incoming
+
+_log = logging.getLogger("gateway")
+
+Outcome = Response | Admitted
+
+
+class ClientGone(ConnectionError):
+    """The client hung up, or sends no more."""
+
+
+class Lending(Protocol):
+    """What a request in a thread asks of the lane."""
+
+    loop: asyncio.AbstractEventLoop
+    gateway: Gateway
+
+    def takes(self, outcome: Outcome) -> bool:
+        """Tell whether the loop can act on a decision by itself."""
+
+    def act(self, client: ClientConnection, incoming: Incoming, outcome: Outcome) -> None:
+        """Have the loop act on a decision."""
+
+
+class InThread:
+    """The job of a request whose decision, or whose answer, may wait.
+
+    `run` is called in a thread; all that it does to the connection is done by the loop.
+    """
+
+    def __init__(self, lending: Lending, client: ClientConnection, incoming: Incoming) -> None:
+        self._lending = lending
+        self._client = client
+        self._incoming = incoming
+        self._changed = threading.Condition()
+        self._pieces: list[bytes] = []
+        self._waiting = 0
+        self._body_ended = False
+        self._gone = False
+        self._unsent = 0
+        self._paused = False
+        self._started: tuple[str, list[tuple[str, str]]] | None = None
+        self._is_out = False
+        incoming.environ["wsgi.input"] = _Input(self)
+        incoming.attach(self)
+
+    def run(self, outcome: Outcome | None = None) -> None:
+        """Decide, if that was not done, and answer; or leave the answer to the loop."""
+        gateway, environ = self._lending.gateway, self._incoming.environ
+        try:
+            decided = gateway.outcome(environ) if outcome is None else outcome
+            if self._lending.takes(decided):
+                self._call(self._give_back, decided)
+            else:
+                self._send_all(gateway.answer(decided, environ, self._start_response))
+                self._call(self._client.finish)
+        except ClientGone:
+            pass
+        except Exception as error:  # noqa: BLE001 - fails closed whatever it was.
+            if not isinstance(error, GatewayError):
+                _log.exception("the answer failed")
+            self._call(self._fail)
+
+    def read(self, size: int) -> bytes:
+        """Wait for up to `size` octets of the body; none at its end. Raises `ClientGone`."""
+        with self._changed:
+            if not self._waiting and not self._body_ended:
+                self._call(self._want_body)
+            self._changed.wait_for(lambda: self._waiting or self._body_ended or self._gone)
+            if not self._waiting and self._gone:
+                raise ClientGone
+            data = b"".join(self._pieces)
+            given, rest = data[:size], data[size:]
+            self._pieces, self._waiting = ([rest] if rest else []), len(rest)
+        if not rest and not self._body_ended:
+            self._call(self._client.resume_reading)
+        return given
+
+    def body_received(self, data: bytes) -> None:
+        """Take a piece of the body."""
+        with self._changed:
+            self._pieces.append(data)
+            self._waiting += len(data)
+            self._changed.notify_all()
+        if self._waiting > MAX_BODY_WAITING:
+            self._client.pause_reading()
+
+    def body_ended(self) -> None:
+        """Take note that the body is complete."""
+        with self._changed:
+            self._body_ended = True
+            self._changed.notify_all()
+
+    def body_failed(self) -> None:
+        """Take note that the rest will not come."""
+        self.client_lost()
+
+    def client_lost(self) -> None:
+        """Take note that the client is gone."""
+        with self._changed:
+            self._gone = True
+            self._changed.notify_all()
+
+    def client_paused(self) -> None:
+        """Take note that the client takes nothing more for now."""
+        self._paused = True
+
+    def client_resumed(self) -> None:
+        """Take note that it does again."""
+        with self._changed:
+            self._paused = False
+            self._unsent = 0
+            self._changed.notify_all()
+
+    def _send_all(self, body: Iterable[bytes]) -> None:
+        try:
+            for piece in body:
+                if piece:
+                    self._write(piece)
+            if not self._is_out:
+                self._begin(length=0)
+        finally:
+            close_body(body)
+
+    def _start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
+    ) -> Callable[[bytes], object]:
+        if exc_info is not None and self._is_out:
+            raise exc_info[1].with_traceback(exc_info[2])
+        self._started = (status, list(headers))
+        return self._write
+
+    def _write(self, data: bytes) -> None:
+        if not self._is_out:
+            self._begin()
+        with self._changed:
+            self._changed.wait_for(lambda: self._gone or self._unsent <= MAX_BODY_WAITING)
+            self._unsent += len(data)
+        self._call(self._send, data)
+
+    def _begin(self, length: int | None = None) -> None:
+        if self._started is None:
+            raise AssertionError("the app began its body before its answer")
+        self._is_out = True
+        status, headers = self._started
+        code, _, reason = status.partition(" ")
+        named = next((value for name, value in headers if name.lower() == "content-length"), None)
+        known = int(named) if named is not None and named.isascii() and named.isdigit() else length
+        kept = [pair for pair in headers if pair[0].lower() not in ("connection", "transfer-encoding")]
+        own = [("Content-Length", "0")] if named is None and length == 0 and int(code) not in (204, 304) else []
+        self._call(self._client.start, int(code), reason, [*kept, *own], known)
+
+    def _send(self, data: bytes) -> None:
+        self._client.send(data)
+        if not self._paused:
+            with self._changed:
+                self._unsent = max(0, self._unsent - len(data))
+                self._changed.notify_all()
+
+    def _want_body(self) -> None:
+        self._client.send_continue()
+        self._client.resume_reading()
+
+    def _give_back(self, outcome: Outcome) -> None:
+        incoming = self._incoming
+        incoming.job = None
+        incoming.pieces, incoming.buffered = self._pieces, self._waiting
+        incoming.failed = self._gone
+        if not self._client.is_gone:
+            self._lending.act(self._client, incoming, outcome)
+
+    def _fail(self) -> None:
+        if self._client.has_started or self._client.is_gone:
+            self._client.abort()
+            return
+        self._client.start(500, "", [("Content-Type", "text/plain")], None)
+        self._client.finish()
+
+    def _call(self, call: Callable[..., object], *given: object) -> None:
+        if self._gone:
+            raise ClientGone
+        try:
+            self._lending.loop.call_soon_threadsafe(call, *given)
+        except RuntimeError as error:  # The loop is closed: the worker ends.
+            raise ClientGone from error
+
+
+class _Input:
+    """The body of a request, as a file."""
+
+    def __init__(self, job: InThread) -> None:
+        self._job = job
+        self._line = b""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read up to `size` octets, fewer only at the end, or all of them."""
+        pieces, left = [], -1 if size is None or size < 0 else size
+        while left:
+            piece = self._piece(left if left > 0 else MAX_BODY_WAITING)
+            if not piece:
+                break
+            pieces.append(piece)
+            left = left - len(piece) if left > 0 else left
+        return b"".join(pieces)
+
+    def readinto(self, buffer: bytearray) -> int:
+        """Read into a buffer what there is."""
+        piece = self._piece(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def readline(self, size: int | None = -1) -> bytes:
+        """Read up to the end of a line."""
+        limit = MAX_BODY_WAITING if size is None or size < 0 else size
+        line = self._line
+        self._line = b""
+        while b"\n" not in line and len(line) < limit:
+            piece = self._job.read(MAX_BODY_WAITING)
+            if not piece:
+                break
+            line += piece
+        end = min(line.find(b"\n") + 1 or len(line), limit)
+        self._line = line[end:]
+        return line[:end]
+
+    def readlines(self, hint: int = -1) -> list[bytes]:
+        """Read all lines."""
+        return list(self) if hint else []
+
+    def __iter__(self) -> _Input:
+        return self
+
+    def __next__(self) -> bytes:
+        line = self.readline()
+        if not line:
+            raise StopIteration
+        return line
+
+    def _piece(self, size: int) -> bytes:
+        if self._line:
+            piece, self._line = self._line[:size], self._line[size:]
+            return piece
+        return self._job.read(size)

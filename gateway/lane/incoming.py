@@ -1,0 +1,244 @@
+"""A request as it comes in: read by llhttp, held to what that lets pass, and put into an environ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, Protocol
+from urllib.parse import unquote_to_bytes
+
+import httptools
+
+MAX_FIELDS = 100
+MAX_FIELD = 16380
+MAX_TARGET = 8190
+MAX_HEAD = 65536
+
+_MAX_REMEMBERED = 64
+
+
+class Job(Protocol):
+    """What answers a request: it is given the body, and told what becomes of the client."""
+
+    def body_received(self, data: bytes) -> None:
+        """Take a piece of the body."""
+
+    def body_ended(self) -> None:
+        """Take note that the body is complete."""
+
+    def body_failed(self) -> None:
+        """Take note that the rest of the body will not come: it is malformed, or late."""
+
+    def client_lost(self) -> None:
+        """Take note that the client is gone; nothing can be sent any more."""
+
+    def client_paused(self) -> None:
+        """Take note that the client takes nothing more for now."""
+
+    def client_resumed(self) -> None:
+        """Take note that it does again."""
+
+
+class Incoming:
+    """A request whose head has been read; its body waits here until there is a job that takes it."""
+
+    __slots__ = (
+        "began_at", "buffered", "chunked", "complete", "environ", "expects_continue", "failed", "http_1_0",
+        "job", "keep_alive", "method", "pieces", "upgrade",
+    )  # fmt: skip
+
+    def __init__(self, environ: dict[str, Any], method: str, *, keep_alive: bool, upgrade: bool) -> None:
+        self.environ = environ
+        self.method = method
+        self.keep_alive = keep_alive
+        self.upgrade = upgrade
+        self.http_1_0 = environ["SERVER_PROTOCOL"] == "HTTP/1.0"
+        self.chunked = "HTTP_TRANSFER_ENCODING" in environ
+        self.expects_continue = not self.http_1_0 and environ.get("HTTP_EXPECT", "").lower() == "100-continue"
+        self.complete = False
+        self.failed = False
+        self.job: Job | None = None
+        self.pieces: list[bytes] = []
+        self.buffered = 0
+        self.began_at = 0.0
+
+    def attach(self, job: Job) -> None:
+        """Have a job take the body, from what has come of it already."""
+        self.job = job
+        pieces, self.pieces, self.buffered = self.pieces, [], 0
+        for piece in pieces:
+            job.body_received(piece)
+        if self.failed:
+            job.body_failed()
+        elif self.complete:
+            job.body_ended()
+
+    def body(self, data: bytes) -> None:
+        """Take a piece of the body."""
+        if self.job is not None:
+            self.job.body_received(data)
+        else:
+            self.pieces.append(data)
+            self.buffered += len(data)
+
+    def end(self) -> None:
+        """Take note that the body is complete."""
+        self.complete = True
+        if self.job is not None:
+            self.job.body_ended()
+
+    def fail(self) -> None:
+        """Take note that the rest of the body will not come."""
+        self.failed = True
+        if self.job is not None:
+            self.job.body_failed()
+
+
+class Refused(Exception):
+    """What a client sends is no request: `status` and `text` say why, and the connection ends."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"{status} {text}")
+        self.status = status
+        self.text = text
+
+
+class RequestReader:
+    """Reads the requests of one connection; `begun` is given each as soon as its head is read.
+
+    `base` are the members that all environs of the connection have.
+    """
+
+    def __init__(self, base: Mapping[str, Any], begun: Callable[[Incoming], None]) -> None:
+        self._base = base
+        self._begun = begun
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._environ: dict[str, Any] = {}
+        self._target = b""
+        self._fields = 0
+        self._head_octets = 0
+        self._refused: Refused | None = None
+        self._last: Incoming | None = None
+        self._resumed: Incoming | None = None
+        self.reading: Incoming | None = None
+        self.in_head = False
+
+    def feed(self, data: bytes) -> bytes:
+        """Read on; returns what lies behind a request that asks for an upgrade, after which nothing more is read.
+
+        Raises `Refused`.
+        """
+        rest = b""
+        try:
+            rest = self._fed(data)
+        except httptools.HttpParserError as error:
+            raise self._refused or Refused(400, f"malformed: {type(error).__name__}") from error
+        if self._refused is not None:
+            raise self._refused
+        self._head_octets = self._head_octets + len(data) if self.in_head else 0
+        if self._head_octets > MAX_HEAD:
+            raise Refused(431, "the head is too large")
+        return rest
+
+    def _fed(self, data: bytes) -> bytes:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            rest, last = data[upgrade.args[0] :], self._last
+            if last is None or not (last.chunked or last.environ.get("CONTENT_LENGTH", "0").strip("0")):
+                return rest
+            # With a body it is a request like others (RFC 6455 4.2.1), but llhttp reads no body behind such a head.
+            last.complete = last.upgrade = False
+            self._resumed, self._parser = last, httptools.HttpRequestParser(self)
+            length = last.environ.get("CONTENT_LENGTH")
+            framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
+            self._parser.feed_data(f"POST / HTTP/1.1\r\n{framing}\r\n\r\n".encode("ascii") + rest)
+        return b""
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        self.in_head = True
+        self._environ = dict(self._base)
+        self._target = b""
+        self._fields = 0
+
+    def on_url(self, url: bytes) -> None:
+        """Take the target."""
+        self._target += url
+        if len(self._target) > MAX_TARGET:
+            self._refuse(414, "the target is too long")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a field; what comes behind the body is no field of the request (RFC 9110 6.5)."""
+        self._fields += 1
+        if self._fields > MAX_FIELDS or len(name) + len(value) > MAX_FIELD:
+            self._refuse(431, "too many fields, or one that is too large")
+        elif self.in_head:
+            self._add(
+                _key(name) if len(name) <= _MAX_REMEMBERED else _make_key(name), value.strip(b" \t").decode("latin-1")
+            )
+
+    def on_headers_complete(self) -> None:
+        """Make the request of its head."""
+        parser, environ = self._parser, self._environ
+        self.in_head = False
+        self._fields = 0
+        if self._resumed is not None:
+            self.reading, self._resumed = self._resumed, None
+            return
+        version = parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            self._refuse(505, "not HTTP/1.0 or HTTP/1.1")
+        coding = environ.get("HTTP_TRANSFER_ENCODING")
+        if coding is not None and (coding.lower() != "chunked" or version == "1.0" or "CONTENT_LENGTH" in environ):
+            self._refuse(400, "a transfer coding that is not served")
+        if environ.get("HTTP_EXPECT", "100-continue").lower() != "100-continue":
+            self._refuse(417, "an expectation that is not met")
+        if self._refused is not None:
+            return
+        target = self._target.decode("latin-1")
+        path, _, query = target.partition("?")
+        method = environ["REQUEST_METHOD"] = parser.get_method().decode("ascii")
+        environ["RAW_URI"] = target
+        environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" in path else path
+        environ["QUERY_STRING"] = query
+        environ["SERVER_PROTOCOL"] = f"HTTP/{version}"
+        self.reading = Incoming(
+            environ, method, keep_alive=parser.should_keep_alive(), upgrade=parser.should_upgrade() or False
+        )
+        self._last = self.reading
+        self._begun(self.reading)
+
+    def on_body(self, data: bytes) -> None:
+        """Hand on a piece of the body."""
+        if self.reading is not None:
+            self.reading.body(data)
+
+    def on_message_complete(self) -> None:
+        """Tell that the request is complete."""
+        reading, self.reading = self.reading, None
+        if reading is not None and self._refused is None:
+            reading.end()
+
+    def _add(self, key: str, value: str) -> None:
+        if not key:
+            return
+        environ = self._environ
+        if key not in environ:
+            environ[key] = value
+        elif key.startswith("CONTENT_"):
+            self._refuse(400, f"{key} twice")
+        else:
+            environ[key] = f"{environ[key]},{value}"
+
+    def _refuse(self, status: int, text: str) -> None:
+        self._refused = self._refused or Refused(status, text)
+
+
+def _make_key(name: bytes) -> str:
+    # `_` and `-` would be the same there, so that one could be sent in the place of the other.
+    key = "" if b"_" in name else name.decode("latin-1").upper().replace("-", "_")
+    return key if key in ("", "CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+
+
+_key = lru_cache(maxsize=1024)(_make_key)

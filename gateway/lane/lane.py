@@ -1,0 +1,169 @@
+"""The lane: `Lane.begin` is the story of a request here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
+from typing import Any
+
+from werkzeug import Response
+
+from gateway.app import Gateway
+from gateway.errors import REQUEST_INCOMPLETE, TUNNELS_FULL, GatewayError
+from gateway.inner import Admitted
+from gateway.lane.at_once import admit_at_once
+from gateway.lane.client import ClientConnection
+from gateway.lane.forwarding import Forwarding
+from gateway.lane.in_thread import InThread, Outcome
+from gateway.lane.incoming import Incoming
+from gateway.lane.origins import LaneUpstream
+from gateway.lane.tunnel import MAX_TUNNELS, Tunnel
+
+TICK_SECONDS = 1.0
+WATCH_AFTER_SECONDS = 1.0
+
+_log = logging.getLogger("gateway")
+
+Log = Callable[[Incoming, int, int, float], None]
+"""Takes note of an answer: the request, the status, the octets of the body, and how many seconds it took."""
+
+
+class Lane:
+    """Serves a gateway in an event loop; `threads` is how many requests may wait at once for what is not at hand.
+
+    `base` makes the members that all environs of a connection have.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        base: Callable[[Any], Mapping[str, Any]],
+        keep_alive_seconds: float,
+        threads: int,
+        log: Log | None = None,
+    ) -> None:
+        self.gateway = gateway
+        self.loop = asyncio.get_running_loop()
+        self.keep_alive_seconds = keep_alive_seconds
+        self.closing = False
+        self.served = 0
+        self.clients: set[ClientConnection] = set()
+        self.forwardings: set[Forwarding] = set()
+        self.tunnels: set[Tunnel] = set()
+        self.now, self.date = self.loop.time(), ""
+        self._base = base
+        self._log = log
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="gateway-lane")
+        self._upstreams = {id(one): LaneUpstream(one, self.loop) for one in gateway.upstreams.values()}
+        self._tick()
+
+    def new_client(self) -> ClientConnection:
+        """Make what serves a connection."""
+        return ClientConnection(self, self.clients, self._base)
+
+    def begin(self, client: ClientConnection, incoming: Incoming) -> None:
+        """Answer a request: at once where it can be decided at once, else by a thread."""
+        incoming.began_at = self.loop.time()
+        if incoming.failed:
+            self.fail(client, incoming, GatewayError(REQUEST_INCOMPLETE, "the body is malformed, or was cut"))
+            return
+        try:
+            admitted = admit_at_once(self.gateway, incoming.environ)
+        except Exception:  # noqa: BLE001 - fails closed whatever it was.
+            _log.exception("an error that nobody foresaw")
+            admitted = None
+        if admitted is None:
+            self._threads.submit(InThread(self, client, incoming).run)
+        else:
+            self.act(client, incoming, admitted)
+
+    def act(self, client: ClientConnection, incoming: Incoming, outcome: Outcome) -> None:
+        """Act on what was decided."""
+        upstream = self._upstreams.get(id(outcome.inner)) if isinstance(outcome, Admitted) else None
+        if upstream is None or not isinstance(outcome, Admitted):
+            self._threads.submit(InThread(self, client, incoming).run, outcome)
+        elif incoming.method == "OPTIONS" and incoming.environ.get("HTTP_MAX_FORWARDS") == "0":
+            client.start(204, "", [], None)  # RFC 9110 7.6.2: we are the last to receive it.
+            client.finish()
+        else:
+            Forwarding(self, client, incoming, outcome, upstream).start()
+
+    def takes(self, outcome: Outcome) -> bool:
+        """Tell whether the loop can act on a decision by itself."""
+        return isinstance(outcome, Admitted) and id(outcome.inner) in self._upstreams
+
+    def entered(self, forwarding: Forwarding) -> None:
+        """Take note of a forwarding that has begun."""
+        forwarding.began_at = self.now
+        self.forwardings.add(forwarding)
+
+    def left(self, forwarding: Forwarding) -> None:
+        """Take note of one that has ended."""
+        self.forwardings.discard(forwarding)
+
+    def fail(self, client: ClientConnection, incoming: Incoming, error: GatewayError) -> None:
+        """Answer with what is told of a failure."""
+        response = self.gateway.failures.answer(incoming.environ, error)
+        incoming.job = None
+        self._respond(client, incoming, response)
+
+    def allowed(self, environ: Any, fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Add to the fields of an answer what lets pages of other origins read it."""
+        return self.gateway.cors.allowed(environ, fields)
+
+    def check_tunnels(self) -> None:
+        """See whether there is room for one more; raises `tunnels_full`."""
+        if len(self.tunnels) >= MAX_TUNNELS:
+            raise GatewayError(TUNNELS_FULL, f"{MAX_TUNNELS} in this process", retry_after=10)
+
+    def in_thread(self, call: Callable[[], Any], done: Callable[[asyncio.Future[Any]], None]) -> None:
+        """Have something called that may wait."""
+        self.loop.run_in_executor(self._threads, call).add_done_callback(done)
+
+    def answered(self, client: ClientConnection, incoming: Incoming, status: int, sent: int) -> None:  # noqa: ARG002
+        """Take note of an answer that is complete."""
+        self.served += 1
+        if self._log is not None:
+            self._log(incoming, status, sent, self.loop.time() - incoming.began_at)
+
+    async def close(self, seconds: float) -> None:
+        """Let the requests that are under way be answered, and end the rest after so many seconds."""
+        self.closing = True
+        deadline = self.loop.time() + seconds
+        while (self.clients or self.tunnels) and self.loop.time() < deadline:
+            await asyncio.sleep(0.05)
+        for tunnel in list(self.tunnels):
+            tunnel.close()
+        for client in list(self.clients):
+            client.abort()
+        for upstream in self._upstreams.values():
+            upstream.close()
+        self._timer.cancel()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _respond(self, client: ClientConnection, incoming: Incoming, response: Response) -> None:
+        started: list[tuple[str, list[tuple[str, str]]]] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], _: Any = None, /) -> Callable[[bytes], object]:
+            started.append((status, headers))
+            return started.append  # type: ignore[return-value]
+
+        body = b"".join(self.gateway.answer(response, incoming.environ, start_response))
+        status, headers = started[0]
+        client.start(int(status[:3]), status[4:], headers, len(body))
+        client.send(body)
+        client.finish()
+
+    def _tick(self) -> None:
+        self.now, self.date = self.loop.time(), formatdate(time.time(), usegmt=True)
+        for client in list(self.clients):
+            client.tick()
+        for forwarding in list(self.forwardings):
+            if self.now - forwarding.began_at >= WATCH_AFTER_SECONDS:
+                forwarding.watch()
+        self._timer = self.loop.call_later(TICK_SECONDS, self._tick)

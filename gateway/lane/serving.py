@@ -1,0 +1,38 @@
+"""What a client's connection asks of the server that it belongs to."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from gateway.lane.incoming import Incoming
+
+
+class Serving(Protocol):
+    """What a connection asks of the server that it belongs to.
+
+    `now` is its clock, in seconds, to about one; `date` is what `Date` says.
+    """
+
+    now: float
+    date: str
+    keep_alive_seconds: float
+    closing: bool
+    loop: asyncio.AbstractEventLoop
+
+    def begin(self, client: Any, incoming: Incoming) -> None:
+        """Have a request answered."""
+
+    def answered(self, client: Any, incoming: Incoming, status: int, sent: int) -> None:
+        """Take note of an answer that is complete."""
+
+
+@lru_cache(maxsize=256)
+def status_line(status: int, reason: str) -> str:
+    """Write the first line of an answer; the reason is the usual one where none is given."""
+    try:
+        return f"HTTP/1.1 {status} {reason or HTTPStatus(status).phrase}"
+    except ValueError:
+        return f"HTTP/1.1 {status} "

@@ -2,6 +2,7 @@
 # make quick  the tests without real peers, in under a minute
 # make test   all tests; those with real peers are skipped where the peer is missing, unless GATEWAY_TEST_REAL=1
 # make conformance  docs/CONFORMANCE.md from a run of the conformance tests
+#            then those in process once more, through the lane
 # make fuzz   200,000 odd inputs and more, counted by target; FUZZ_INPUTS and FUZZ_SEED change the run
 # make reliability  what is killed and stormed, in large numbers, into docs/RELIABILITY.md; about 40 minutes
 # make lint   ruff, mypy and the layers
@@ -21,6 +22,7 @@ quick: $(READY)
 
 test: $(READY)
 	$(BIN)/pytest
+	GATEWAY_TEST_FACE=lane $(BIN)/pytest -q -n auto -m "not slow" --ignore tests/processes
 
 fuzz: $(READY)
 	cd tests && ../$(BIN)/python -m fuzz

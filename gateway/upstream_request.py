@@ -17,6 +17,8 @@ REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _WRITTEN_ANEW = frozenset({"content-length", "content-type", "expect", "host", "via"})
 _NOT_FORWARDED = HOP_BY_HOP | _WRITTEN_ANEW
 
+_MAX_REMEMBERED = 64
+
 _TARGET = re.compile(r"/[!-~]*")
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _LINE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\t -~\x80-\xff]*")
@@ -50,7 +52,7 @@ def forwarded_fields(headers: Iterable[Field], method: str) -> Iterator[Field]:
         if name == "max-forwards" and method == "OPTIONS" and LENGTH.fullmatch(value):
             yield "Max-Forwards", str(int(value) - 1)  # RFC 9110 7.6.2
         else:
-            yield _titled(name), value
+            yield _titled(name) if len(name) <= _MAX_REMEMBERED else name.title(), value
 
 
 def via(received: str, pseudonym: str) -> str:

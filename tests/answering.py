@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from wsgiref.types import StartResponse
+from wsgiref.types import StartResponse, WSGIApplication
 
-from harness import ISSUER, ORIGIN, Clock, Mode, Site, base_config, error_code, merged, new_provider
+from harness import ISSUER, ORIGIN, Clock, Mode, Site, base_config, error_code, face_of, merged, new_provider
 from peers.listener import Answer, Received, run_listener
 
 from gateway import Gateway
@@ -33,11 +33,13 @@ def run_before(
     if mode == "wrapped":
         received: list[Received] = []
         gateway = Gateway.from_config(document, outside=outside)(answering_app(answer, received))
-        yield _site(gateway, provider, clock, received)
+        with face_of(gateway) as face:
+            yield _site(gateway, face, provider, clock, received)
         return
     with run_listener(answer) as listener:
         gateway = Gateway.from_config({**document, "upstream": listener.origin}, outside=outside)(None)
-        yield _site(gateway, provider, clock, listener.received)
+        with face_of(gateway) as face:
+            yield _site(gateway, face, provider, clock, listener.received)
         for upstream in gateway.upstreams.values():
             upstream.close()
 
@@ -104,6 +106,8 @@ class _Body:
         self._closed.append(self._path)
 
 
-def _site(gateway: Gateway, provider: FakeProvider, clock: Clock, received: list[Received]) -> Site:
-    browser = Browser({ORIGIN: gateway, ISSUER: provider}, clock=clock)
-    return Site(gateway=gateway, provider=provider, browser=browser, clock=clock, received=received)
+def _site(
+    gateway: Gateway, face: WSGIApplication, provider: FakeProvider, clock: Clock, received: list[Received]
+) -> Site:
+    browser = Browser({ORIGIN: face, ISSUER: provider}, clock=clock)
+    return Site(gateway=gateway, face=face, provider=provider, browser=browser, clock=clock, received=received)

@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 from conformance.set_ups import OwnFiles, make_own_files
-from harness import Mode, Site, run_site
+from harness import FACE_VARIABLE, Mode, Site, run_site
 from peers import browser, node_provider, servers
 from peers.store_places import MISSING, backend, place, store_urls  # noqa: F401 - fixtures for the tests of the stores.
 
@@ -28,6 +28,9 @@ FIND_MISSING: Final[Mapping[str, Callable[[], str | None]]] = {
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip or fail a test marked `real(*peers)` before its fixtures start, when one of its peers is missing."""
+    if os.environ.get(FACE_VARIABLE) == "lane":
+        for marker in item.iter_markers("threads_only"):
+            pytest.skip(f"not in the lane: {marker.args[0]}")
     names = [str(name) for marker in item.iter_markers("real") for name in marker.args]
     unknown = [name for name in names if name not in FIND_MISSING]
     if unknown:

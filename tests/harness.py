@@ -1,14 +1,16 @@
 """The whole gateway in process: before an app or an upstream, over one store, with a provider, browsers and a clock."""
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Self
 from wsgiref.types import StartResponse, WSGIApplication
 
 import pytest
+from lane_face import run_lane
 from peers.listener import Answer, Received, run_listener
 
 from gateway import Gateway
@@ -39,6 +41,9 @@ ALICE: Final[Mapping[str, object]] = {
     "groups": ["staff", "ops"],
 }
 BOB: Final[Mapping[str, object]] = {"email": "bob@op.example", "groups": ["guests"]}
+
+FACE_VARIABLE: Final = "GATEWAY_TEST_FACE"
+"""When it is `lane`, all that is asked of the gateway in process goes through the lane."""
 
 Mode = Literal["wrapped", "upstream"]
 Config = dict[str, Any]
@@ -75,6 +80,7 @@ class Site:
     """A gateway with all that is around it; `received` is what reached the protected app, oldest first."""
 
     gateway: Gateway
+    face: WSGIApplication
     provider: FakeProvider
     browser: Browser
     clock: Clock
@@ -82,7 +88,7 @@ class Site:
 
     def new_browser(self) -> Browser:
         """Open a browser of another user, without cookies."""
-        return Browser({ORIGIN: self.gateway, ISSUER: self.provider}, clock=self.clock)
+        return Browser({ORIGIN: self.face, ISSUER: self.provider}, clock=self.clock)
 
     def sign_in(self, path: str = "/home") -> Page:
         """Sign in by asking for a protected page, which the app then answers."""
@@ -124,11 +130,13 @@ def run_site(
     received: list[Received] = []
     if mode == "wrapped":
         gateway = Gateway.from_config(document, outside=outside)(app or recording_app(received))
-        yield _site(gateway, provider, clock, received)
+        with face_of(gateway) as face:
+            yield _site(gateway, face, provider, clock, received)
         return
     with run_listener(_answer) as listener:
         gateway = Gateway.from_config({**document, "upstream": listener.origin}, outside=outside)(None)
-        yield _site(gateway, provider, clock, listener.received)
+        with face_of(gateway) as face:
+            yield _site(gateway, face, provider, clock, listener.received)
         for upstream in gateway.upstreams.values():
             upstream.close()
 
@@ -255,9 +263,16 @@ def suffixed(name: str, suffix: str = "1") -> Callable[[Members], Members]:
     return lambda members: {**members, name: f"{members[name]}{suffix}"}
 
 
-def _site(gateway: Gateway, provider: FakeProvider, clock: Clock, received: list[Received]) -> Site:
-    browser = Browser({ORIGIN: gateway, ISSUER: provider}, clock=clock)
-    return Site(gateway=gateway, provider=provider, browser=browser, clock=clock, received=received)
+def face_of(gateway: Gateway) -> AbstractContextManager[WSGIApplication]:
+    """Give what stands for the gateway towards browsers."""
+    return run_lane(gateway) if os.environ.get(FACE_VARIABLE) == "lane" else nullcontext(gateway)
+
+
+def _site(
+    gateway: Gateway, face: WSGIApplication, provider: FakeProvider, clock: Clock, received: list[Received]
+) -> Site:
+    browser = Browser({ORIGIN: face, ISSUER: provider}, clock=clock)
+    return Site(gateway=gateway, face=face, provider=provider, browser=browser, clock=clock, received=received)
 
 
 def _answer(_: Received) -> Answer:

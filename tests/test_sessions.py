@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -128,15 +129,17 @@ def test_a_broken_directory_is_503_and_deletes_nothing(
 def test_redis_down_is_503_and_works_again_afterwards(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     port = free_port()
     store = {"type": "redis", "url": f"redis://127.0.0.1:{port}/0"}
-    with run_redis(tmp_path, port), run_site(store=store) as site:
+    with ExitStack() as redis, ExitStack() as rest:
+        redis.enter_context(run_redis(tmp_path, port))
+        site = rest.enter_context(run_site(store=store))
         site.sign_in()
-        running = site
-    assert_unavailable(running, caplog)
+        redis.close()
+        assert_unavailable(site, caplog)
 
-    with run_redis(tmp_path, port):
-        assert not is_signed_in(running.browser)  # This server persists nothing.
-        assert running.browser.navigate(f"{ORIGIN}/home").status == 200
-        assert is_signed_in(running.browser)
+        redis.enter_context(run_redis(tmp_path, port))
+        assert not is_signed_in(site.browser)  # This server persists nothing.
+        assert site.browser.navigate(f"{ORIGIN}/home").status == 200
+        assert is_signed_in(site.browser)
 
 
 def assert_unavailable(site: Site, caplog: pytest.LogCaptureFixture) -> None:

@@ -179,6 +179,7 @@ def test_other_servers_cannot_lend_a_socket() -> None:
     assert error.value.code == "upgrade_unsupported"
 
 
+@pytest.mark.threads_only("the lane forwards it")
 def test_under_another_server_a_websocket_gets_501() -> None:
     with run_site(mode="upstream") as site:
         site.sign_in()

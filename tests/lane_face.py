@@ -1,0 +1,93 @@
+"""The lane in process: a WSGI app that sends what it is asked to a lane on loopback, and gives back its answers."""
+
+import asyncio
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from typing import Any, Final
+from wsgiref.types import StartResponse
+
+import uvloop
+
+from gateway import Gateway
+from gateway.lane.lane import Lane
+
+SECONDS: Final = 20.0
+
+
+class LaneFace:
+    """Stands where the gateway's WSGI app would."""
+
+    def __init__(self, port: int, peers: dict[int, Mapping[str, Any]]) -> None:
+        self._port = port
+        self._peers = peers
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
+        """Ask the lane as the client of the environ."""
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=SECONDS)
+        try:
+            connection.connect()
+            own = ("REMOTE_ADDR", "wsgi.url_scheme")
+            self._peers[connection.sock.getsockname()[1]] = {key: environ[key] for key in own if key in environ}
+            connection.putrequest(
+                environ["REQUEST_METHOD"], _target(environ), skip_host=True, skip_accept_encoding=True
+            )
+            for name, value in _fields(environ):
+                connection.putheader(name, value.encode("latin-1"))
+            length = int(environ.get("CONTENT_LENGTH") or 0)
+            connection.endheaders(environ["wsgi.input"].read(length) if length else None)
+            answer = connection.getresponse()
+            body = answer.read()
+            dropped = ("transfer-encoding", "connection", "date")
+            headers = [(name, value) for name, value in answer.getheaders() if name.lower() not in dropped]
+            start_response(f"{answer.status} {answer.reason}", headers)
+            return [body]
+        finally:
+            connection.close()
+
+
+@contextmanager
+def run_lane(gateway: Gateway) -> Iterator[LaneFace]:
+    """Run a lane in a thread."""
+    loop, ready = uvloop.new_event_loop(), threading.Event()
+    peers: dict[int, Mapping[str, Any]] = {}
+    ports: list[int] = []
+    stop = asyncio.Event()
+
+    def base(transport: Any) -> Mapping[str, Any]:
+        peer = transport.get_extra_info("peername")
+        usual = {"SCRIPT_NAME": "", "SERVER_NAME": "app.example", "SERVER_PORT": "443", "wsgi.url_scheme": "https"}
+        return {**usual, "REMOTE_ADDR": peer[0], "wsgi.input_terminated": True, **peers.get(peer[1], {})}
+
+    async def serve() -> None:
+        lane = Lane(gateway, base=base, keep_alive_seconds=SECONDS, threads=32)
+        server: Any = await loop.create_server(lane.new_client, "127.0.0.1", 0)
+        ports.append(server.sockets[0].getsockname()[1])
+        ready.set()
+        await stop.wait()
+        server.close()
+        await lane.close(1.0)
+
+    thread = threading.Thread(target=loop.run_until_complete, args=[serve()], daemon=True)
+    thread.start()
+    assert ready.wait(SECONDS)
+    try:
+        yield LaneFace(ports[0], peers)
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(SECONDS)
+        loop.close()
+
+
+def _target(environ: Mapping[str, Any]) -> str:
+    return str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or environ["PATH_INFO"])
+
+
+def _fields(environ: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for key, value in environ.items():
+        if key.startswith("HTTP_"):
+            yield key[5:].replace("_", "-").title(), str(value)
+    for key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if environ.get(key):
+            yield key.replace("_", "-").title(), str(environ[key])

@@ -1,0 +1,108 @@
+"""Requests as the lane reads them (RFC 9112): what of them is in the environ, and what is no request."""
+
+from typing import Any
+
+import pytest
+
+from gateway.lane.incoming import MAX_FIELD, MAX_FIELDS, MAX_HEAD, MAX_TARGET, Incoming, Refused, RequestReader
+
+HOST = b"Host: app.example\r\n"
+GET = b"GET /a HTTP/1.1\r\n" + HOST
+
+
+def read(sent: bytes, size: int = 1 << 20) -> tuple[list[Incoming], bytes]:
+    found: list[Incoming] = []
+    reader = RequestReader({"SCRIPT_NAME": ""}, found.append)
+    rest = b"".join(reader.feed(sent[start : start + size]) for start in range(0, len(sent), size))
+    return found, rest
+
+
+@pytest.mark.parametrize("size", [1, 5, 1 << 20])
+@pytest.mark.parametrize(
+    ("sent", "members"),
+    [
+        pytest.param(GET + b"\r\n", {"REQUEST_METHOD": "GET", "RAW_URI": "/a", "PATH_INFO": "/a"}, id="a GET"),
+        pytest.param(
+            b"GET /%C3%A4?q=%20#f HTTP/1.1\r\n" + HOST + b"\r\n",
+            {"PATH_INFO": "/\xc3\xa4", "QUERY_STRING": "q=%20#f"},
+            id="an encoded target, decoded once",
+        ),
+        pytest.param(GET + b"X-A: 1\r\nx-a: 2\r\n\r\n", {"HTTP_X_A": "1,2"}, id="a field twice"),
+        pytest.param(GET + b"X_A: 1\r\n\r\n", {"HTTP_X_A": None}, id="an underscore in a name"),
+        pytest.param(GET + b"X-A: \t1 \t\r\n\r\n", {"HTTP_X_A": "1"}, id="spaces around a value"),
+        pytest.param(GET + b"Content-Type: a/b\r\n\r\n", {"CONTENT_TYPE": "a/b"}, id="a type"),
+        pytest.param(GET + b"X-A: \xe4\r\n\r\n", {"HTTP_X_A": "\xe4"}, id="octets beyond ASCII"),
+        pytest.param(
+            GET + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Forwarded-User: root\r\n\r\n",
+            {"HTTP_X_FORWARDED_USER": None},
+            id="trailers are no fields",
+        ),
+    ],
+)
+def test_what_is_in_the_environ(sent: bytes, members: dict[str, Any], size: int) -> None:
+    (incoming,), rest = read(sent, size)
+    assert {key: incoming.environ.get(key) for key in members} == members
+    assert (incoming.complete, rest) == (True, b"")
+
+
+@pytest.mark.parametrize("size", [1, 1 << 20])
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        pytest.param(b"GET /" + b"a" * MAX_TARGET + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414, id="a long target"),
+        pytest.param(GET + b"X-A: " + b"a" * MAX_FIELD + b"\r\n\r\n", 431, id="a long field"),
+        pytest.param(GET + b"X-A: 1\r\n" * MAX_FIELDS + b"\r\n", 431, id="many fields"),
+        pytest.param(GET + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400, id="another coding"),
+        pytest.param(
+            GET + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, id="length and chunks"
+        ),
+        pytest.param(GET + b"Content-Length: 1\r\nContent-Length: 1\r\n\r\na", 400, id="two lengths"),
+        pytest.param(GET + b"Content-Length: +1\r\n\r\na", 400, id="a length with a plus"),
+        pytest.param(b"POST /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, id="chunks in HTTP/1.0"),
+        pytest.param(b"GET /a HTTP/2.0\r\n" + HOST + b"\r\n", 505, id="HTTP/2.0"),
+        pytest.param(GET + b"Expect: a miracle\r\n\r\n", 417, id="an unknown expectation"),
+        pytest.param(GET + b"X-A: 1\n\r\n", 400, id="LF alone"),
+        pytest.param(GET + b"X-A: 1\r\n folded\r\n\r\n", 400, id="a folded line"),
+        pytest.param(GET + b"X-A: a\x00b\r\n\r\n", 400, id="NUL"),
+        pytest.param(b"\x16\x03\x01\x02", 400, id="TLS where it is not spoken"),
+    ],
+)
+def test_what_is_no_request(sent: bytes, status: int, size: int) -> None:
+    assert len(read(GET + b"\r\n", size)[0]) == 1
+    with pytest.raises(Refused) as refused:
+        read(sent, size)
+    assert refused.value.status == status
+
+
+def test_a_head_without_end_is_refused_before_it_is_large() -> None:
+    with pytest.raises(Refused) as refused:
+        read(GET + b"X-A: " + b"a" * (MAX_HEAD + 1000), 1000)
+    assert refused.value.status == 431
+
+
+def test_requests_behind_each_other_are_each_their_own() -> None:
+    found, _ = read(GET + b"Cookie: a=1\r\n\r\n" + GET.replace(b"/a", b"/b") + b"\r\n")
+    assert [(one.environ["RAW_URI"], one.environ.get("HTTP_COOKIE")) for one in found] == [("/a", "a=1"), ("/b", None)]
+
+
+def test_what_lies_behind_an_upgrade_is_returned() -> None:
+    (incoming,), rest = read(GET + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\nGET /b HTTP/1.1\r\n\r\n")
+    assert (incoming.upgrade, rest) == (True, b"GET /b HTTP/1.1\r\n\r\n")
+
+
+@pytest.mark.parametrize("size", [1, 1 << 20])
+@pytest.mark.parametrize(
+    ("framing", "body"),
+    [
+        pytest.param(b"Content-Length: 5\r\n", b"hello", id="a length"),
+        pytest.param(b"Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\n0\r\n\r\n", id="chunks"),
+    ],
+)
+def test_an_upgrade_with_a_body_is_a_request_like_others(framing: bytes, body: bytes, size: int) -> None:
+    head = b"POST /a HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: h2c\r\n" + framing + b"\r\n"
+    found, rest = read(head + body + GET + b"\r\n", size)
+    assert [(one.method, one.upgrade, one.complete, b"".join(one.pieces)) for one in found] == [
+        ("POST", False, True, b"hello"),
+        ("GET", False, True, b""),
+    ]
+    assert rest == b""

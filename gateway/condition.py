@@ -55,15 +55,25 @@ class Condition:
 
     def missing(self, session: Session, client: str) -> str | None:
         """Name the first thing that is not shown, or None; `client` is the address of the user agent."""
-        return next(self._lacking(session, client, vouched(session.claims)), None)
+        return next(self._lacking(session, client), None)
 
     def withheld(self, session: Session) -> str | None:
         """Name a claim that the provider keeps elsewhere, so that nothing can be said about it, or None."""
         return next((name for name in self.claim_names() if is_withheld(session.claims, name)), None)
 
-    def admits(self, client: str) -> bool:
-        """Tell whether a client may come from that address, whoever it is; one that is not known comes from nowhere."""
-        return not self.networks or (bool(client) and any(ipaddress.ip_address(client) in one for one in self.networks))
+    def admits(self, client: str, *, against: bool = False) -> bool:
+        """Tell whether a client may come from that address, whoever it is; one that is not known comes from nowhere.
+
+        `against` asks whether it speaks against everybody from there, as in a `not`; then one that is not known does.
+        """
+        if against and (self.scope or self.claims or self.email_domains):
+            return False
+        return (
+            self._is_from(client, unknown=against)
+            and all(part.admits(client, against=against) for part in self.all_of)
+            and (not self.any_of or any(part.admits(client, against=against) for part in self.any_of))
+            and not any(part.admits(client, against=not against) for part in self.none_of)
+        )
 
     def claim_names(self) -> Iterator[str]:
         """Yield the claims that are asked about anywhere."""
@@ -73,8 +83,11 @@ class Condition:
         for part in (*self.any_of, *self.all_of, *self.none_of):
             yield from part.claim_names()
 
-    def _lacking(self, session: Session, client: str, claims: Mapping[str, object]) -> Iterator[str]:
-        if not self.admits(client):
+    def _lacking(self, session: Session, client: str, *, against: bool = False) -> Iterator[str]:
+        # What speaks against somebody is looked for in all that was said, vouched for or not, and an address that is
+        # not known may be any. A `not` inside a `not` speaks for somebody again.
+        claims = session.claims if against else vouched(session.claims)
+        if not self._is_from(client, unknown=against):
             yield "an address of the networks"
         lacking = self.scope - set(session.scope.split())
         if lacking:
@@ -83,15 +96,19 @@ class Condition:
         if self.email_domains and self.email_domains.isdisjoint(_domains(claims)):
             yield "an address of the e-mail domains"
         for part in self.all_of:
-            yield from part._lacking(session, client, claims)
-        if self.any_of and not any(part._holds(session, client, claims) for part in self.any_of):
+            yield from part._lacking(session, client, against=against)
+        if self.any_of and not any(part._holds(session, client, against=against) for part in self.any_of):
             yield "any of the alternatives"
-        # What must not be is looked for in all that was said, vouched for or not.
-        if any(part._holds(session, client, session.claims) for part in self.none_of):
+        if any(part._holds(session, client, against=not against) for part in self.none_of):
             yield "the absence of what must not be"
 
-    def _holds(self, session: Session, client: str, claims: Mapping[str, object]) -> bool:
-        return next(self._lacking(session, client, claims), None) is None
+    def _holds(self, session: Session, client: str, *, against: bool) -> bool:
+        return next(self._lacking(session, client, against=against), None) is None
+
+    def _is_from(self, client: str, *, unknown: bool) -> bool:
+        if not self.networks:
+            return True
+        return any(ipaddress.ip_address(client) in network for network in self.networks) if client else unknown
 
 
 def _shows(claims: Mapping[str, object], name: str, test: ClaimTest) -> bool:

@@ -76,6 +76,12 @@ class ConditionModel(Model):
                 raise ValueError("any_of, all_of and not must hold conditions that ask something")
         return self
 
+    @property
+    def asks_who(self) -> bool:
+        """Whether it asks for more than where the client is."""
+        parts = (*self.any_of, *self.all_of, *self.not_)
+        return bool(self.scope or self.claims or self.email_domains or any(part.asks_who for part in parts))
+
 
 class RequireModel(ConditionModel):
     """What a session must show."""
@@ -195,4 +201,9 @@ class RouteModel(Model):
         literal = self.path.removesuffix("/**")
         if self.strip_prefix and literal != self.strip_prefix and not literal.startswith(f"{self.strip_prefix}/"):
             raise ValueError("strip_prefix must be the beginning of path")
+        asked = self.require
+        if self.access == "public" and (asked.asks_who or asked.acr or asked.max_age or asked.check):
+            raise ValueError(
+                "a public rule lets anyone pass and can ask for networks alone; access: required asks more"
+            )
         return self

@@ -1,0 +1,99 @@
+"""What an attacker found at the edges: rules about addresses, and proxies that ask and pass requests on themselves."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from harness import ORIGIN, Site, run_site
+
+from gateway.config import parse_settings
+from gateway.config_sources import ConfigurationError
+
+ASKING = {"trusted_proxies": ["127.0.0.1"], "forward_auth": {"enabled": True, "ext_authz": True}}
+OFFICE: dict[str, Any] = {"networks": ["192.0.2.0/24"]}
+HOME: dict[str, Any] = {"networks": ["198.51.100.0/24"]}
+OPS: dict[str, Any] = {"claims": {"groups": ["ops"]}}
+INSIDE, OUTSIDE = "192.0.2.7", "203.0.113.9"
+
+
+@pytest.mark.parametrize("access", ["public", "optional", "required"])
+@pytest.mark.parametrize(
+    ("require", "inside", "outside"),
+    [
+        pytest.param({}, True, True, id="nothing"),
+        pytest.param(OFFICE, True, False, id="a network"),
+        pytest.param({"any_of": [HOME, OFFICE]}, True, False, id="one of two"),
+        pytest.param({"all_of": [OFFICE]}, True, False, id="all of one"),
+        pytest.param({"not": [OFFICE]}, False, True, id="not"),
+        pytest.param({"not": [{"not": [OFFICE]}]}, True, False, id="not not"),
+        pytest.param({"not": [{"any_of": [HOME, OFFICE]}]}, False, True, id="not one of two"),
+    ],
+)
+def test_where_somebody_must_be_holds_without_a_session(
+    access: str, require: Mapping[str, object], inside: bool, outside: bool
+) -> None:
+    """Of a rule that needs no session, only the networks that stood at its top were looked at."""
+    with run_site({"routes": [{"path": "/x", "access": access, "require": require}], **ASKING}) as site:
+        welcome = 401 if access == "required" else 200
+        assert status_from(site, INSIDE) == (welcome if inside else 403)
+        assert status_from(site, OUTSIDE) == (welcome if outside else 403)
+
+
+@pytest.mark.parametrize(
+    "require",
+    [
+        pytest.param({"any_of": [OFFICE, OPS]}, id="an alternative that somebody from anywhere may have"),
+        pytest.param({"not": [{**OFFICE, **OPS}]}, id="what not everybody from there is"),
+    ],
+)
+def test_who_may_still_be_welcome_is_asked_to_sign_in(require: Mapping[str, object]) -> None:
+    with run_site({"routes": [{"path": "/x", "require": require}], **ASKING}) as site:
+        assert [status_from(site, client) for client in (INSIDE, OUTSIDE)] == [401, 401]
+
+
+def status_from(site: Site, client: str) -> int:
+    return site.browser.fetch(f"{ORIGIN}/x", headers={"X-Forwarded-For": client}).status
+
+
+@pytest.mark.parametrize(
+    "require",
+    [
+        pytest.param(OPS, id="a claim"),
+        pytest.param({"scope": ["admin"]}, id="a scope"),
+        pytest.param({"not": [{"any_of": [OFFICE, {"email_domains": ["corp.example"]}]}]}, id="deep down"),
+        pytest.param({"acr": ["urn:mfa"]}, id="a strong login"),
+        pytest.param({"max_age": "1h"}, id="a fresh login"),
+        pytest.param({"check": "rules:may_pass"}, id="a function"),
+    ],
+)
+def test_a_public_rule_that_asks_who_it_is_is_an_error(require: Mapping[str, object]) -> None:
+    """It let everybody pass, without a word."""
+    document = {
+        "public_url": ORIGIN,
+        "provider": {"issuer": "https://op.example", "client_id": "app", "client_secret": "s"},
+        "session": {"secret": "s" * 32},
+    }
+    for access, asked in (("public", OFFICE), ("optional", require), ("required", require)):
+        assert parse_settings({**document, "routes": [{"path": "/x", "access": access, "require": asked}]}, {}).routes
+    with pytest.raises(ConfigurationError) as error:
+        parse_settings({**document, "routes": [{"path": "/x", "access": "public", "require": require}]}, {})
+    assert [problem.partition(":")[0] for problem in error.value.problems] == ["routes.0"]
+
+
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [
+        pytest.param({"email": "a@corp.example", "email_verified": True}, 200, id="honest"),
+        pytest.param({"email": "a@corp.example", "email_verified": False}, 403, id="not verified"),
+        pytest.param({"email": "a@evil.example", "email_verified": True}, 403, id="another"),
+    ],
+)
+def test_an_address_that_was_not_verified_is_no_exception_to_what_must_not_be(
+    address: Mapping[str, object], status: int
+) -> None:
+    """Whoever is a contractor must have an address of ours: inside a `not`, a `not` asks for something again."""
+    barred = {"claims": {"groups": ["contractors"]}, "not": [{"email_domains": ["corp.example"]}]}
+    with run_site({"routes": [{"path": "/x", "require": {"not": [barred]}}]}) as site:
+        site.provider.users = {"alice": {"groups": ["contractors"], **address}}
+        site.sign_in()
+        assert site.browser.fetch(f"{ORIGIN}/x").status == status

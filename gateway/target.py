@@ -118,7 +118,7 @@ def read_target(environ: Environ, trusted_proxies: Sequence[Network], hops: int 
         query=query,
         encoded_slash="%2F" in path,
         navigation=_is_navigation(method, environ),
-        upgrade="HTTP_UPGRADE" in environ,
+        upgrade=_asks_for_upgrade(environ),
         fetch_site=environ.get("HTTP_SEC_FETCH_SITE", ""),
         origin=environ.get("HTTP_ORIGIN", ""),
         names=frozenset(key[5:].replace("_", "-").lower() for key in environ if key.startswith("HTTP_")),
@@ -273,8 +273,14 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     return getattr(parsed, "ipv4_mapped", None) or parsed
 
 
+def _asks_for_upgrade(environ: Environ) -> bool:
+    # A proxy that asks us about a handshake may keep `Upgrade` to itself, which ends at each hop (RFC 9110 7.8); the
+    # version does not, and no page can leave it out (RFC 6455 4.1).
+    return "HTTP_UPGRADE" in environ or "HTTP_SEC_WEBSOCKET_VERSION" in environ
+
+
 def _is_navigation(method: str, environ: Environ) -> bool:
-    if method != "GET" or "HTTP_UPGRADE" in environ or "HTTP_X_REQUESTED_WITH" in environ:
+    if method != "GET" or _asks_for_upgrade(environ) or "HTTP_X_REQUESTED_WITH" in environ:
         return False
     if "prefetch" in environ.get("HTTP_SEC_PURPOSE", ""):
         return False

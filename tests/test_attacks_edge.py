@@ -9,6 +9,7 @@ from harness import ORIGIN, Site, run_site
 from gateway.config import parse_settings
 from gateway.config_sources import ConfigurationError
 
+AUTH = f"{ORIGIN}/oauth2/auth"
 ASKING = {"trusted_proxies": ["127.0.0.1"], "forward_auth": {"enabled": True, "ext_authz": True}}
 OFFICE: dict[str, Any] = {"networks": ["192.0.2.0/24"]}
 HOME: dict[str, Any] = {"networks": ["198.51.100.0/24"]}
@@ -97,3 +98,21 @@ def test_an_address_that_was_not_verified_is_no_exception_to_what_must_not_be(
         site.provider.users = {"alice": {"groups": ["contractors"], **address}}
         site.sign_in()
         assert site.browser.fetch(f"{ORIGIN}/x").status == status
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        pytest.param({"Origin": ORIGIN}, 202, id="honest"),
+        pytest.param({"Origin": "https://evil.example"}, 403, id="another site"),
+        pytest.param({"Sec-Fetch-Site": "same-site"}, 403, id="a sibling"),
+        pytest.param({}, 403, id="no proof"),
+    ],
+)
+def test_a_websocket_is_one_without_upgrade_too(fields: Mapping[str, str], status: int) -> None:
+    """nginx and Traefik keep `Upgrade` to themselves when they ask, and a page elsewhere had a WebSocket."""
+    handshake = {"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+    with run_site(ASKING) as site:
+        site.sign_in()
+        named = {"X-Forwarded-Uri": "/socket", "X-Forwarded-Method": "GET"}
+        assert site.browser.get(AUTH, headers={**named, **handshake, **fields}).status == status

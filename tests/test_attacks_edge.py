@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from harness import ORIGIN, Site, run_site
+from harness import ORIGIN, Site, error_code, run_site
 
 from gateway.config import parse_settings
 from gateway.config_sources import ConfigurationError
@@ -116,3 +116,31 @@ def test_a_websocket_is_one_without_upgrade_too(fields: Mapping[str, str], statu
         site.sign_in()
         named = {"X-Forwarded-Uri": "/socket", "X-Forwarded-Method": "GET"}
         assert site.browser.get(AUTH, headers={**named, **handshake, **fields}).status == status
+
+
+BY_METHOD = [{"path": "/api/**", "methods": ["GET", "POST"]}, {"path": "/api/**", "access": "deny"}]
+
+
+@pytest.mark.parametrize("name", ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"])
+def test_a_method_that_the_application_may_take_for_another_is_refused(name: str) -> None:
+    """Before an upstream of ours the field is taken out; who only asks would pass it on."""
+    own = {"X-Forwarded-Uri": "/api/1", "X-Forwarded-Method": "POST", "Sec-Fetch-Site": "same-origin"}
+    with run_site({"routes": BY_METHOD, **ASKING}) as site:
+        site.sign_in()
+        assert site.browser.get(AUTH, headers=own).status == 202
+        page = site.browser.get(AUTH, headers={**own, name: "DELETE"})
+        assert (page.status, error_code(page)) == (403, "access_denied")
+        page = site.browser.fetch(f"{ORIGIN}/oauth2/ext_authz/api/1")
+        assert name.lower() in page.headers["X-Envoy-Auth-Headers-To-Remove"].split(",")
+    with run_site(ASKING) as site:
+        site.sign_in()
+        assert site.browser.get(AUTH, headers={**own, name: "DELETE"}).status == 202
+
+
+def test_a_field_that_a_rule_sets_is_said_to_be_empty_by_the_others() -> None:
+    routes = [{"path": "/public", "access": "public"}, {"path": "/**", "request_headers": {"X-Name": "{name}"}}]
+    with run_site({"routes": routes, **ASKING}) as site:
+        site.sign_in()
+        for path, name in (("/home", "Alice Example"), ("/public", "")):
+            page = site.browser.get(AUTH, headers={"X-Forwarded-Uri": path, "X-Forwarded-Method": "GET"})
+            assert page.headers.getlist("X-Name") == [name]

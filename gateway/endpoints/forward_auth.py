@@ -25,7 +25,7 @@ from gateway.errors import (
     UNTRUSTED_PEER,
     GatewayError,
 )
-from gateway.headers import KNOWN_IDENTITY_FIELDS, identity, route_headers
+from gateway.headers import KNOWN_IDENTITY_FIELDS, METHOD_OVERRIDES, identity, route_headers
 from gateway.policy import (
     Decision,
     Verdict,
@@ -114,6 +114,10 @@ class ForwardAuthEndpoint:
 
         return self._decided(self._question(request, _named(named), {}, _OK))
 
+    @property
+    def _method_overrides(self) -> frozenset[str]:
+        return METHOD_OVERRIDES & self.settings.rules.reserved
+
     def _check_peer(self, request: Request) -> None:
         if not self.settings.forward_auth.enabled:
             raise GatewayError(NOT_FOUND, "forward_auth.enabled is false")
@@ -136,6 +140,9 @@ class ForwardAuthEndpoint:
     def _question(
         self, request: Request, target: RequestTarget, wanted: Mapping[str, set[str]], allowed: int
     ) -> _Question:
+        overriding = self._method_overrides & target.names
+        if overriding:  # We cannot take it out of the request, and the rule would be that of another method.
+            raise GatewayError(ACCESS_DENIED, f"{min(overriding)} where rules are about methods")
         routes = _matched(self.settings, target)
         client = self._client(request, routes, target.client)
         session = client
@@ -223,7 +230,8 @@ class ForwardAuthEndpoint:
                 response.headers.add("X-Auth-Request-Access-Token", session.access_token)
         if asked.allowed == _OK:
             return self._with_removals(response, asked.request)
-        for name in _ALWAYS:  # Some proxies leave what the client said where we say nothing.
+        # Some proxies leave what the client said where we say nothing.
+        for name in (*_ALWAYS, *(one.title() for one in sorted(self.settings.rules.injected))):
             response.headers.setdefault(name, "")
         return response
 
@@ -233,8 +241,8 @@ class ForwardAuthEndpoint:
         cookie = without_own(self.settings.cookies, request.cookies)
         if cookie:
             response.headers["Cookie"] = cookie
-        names = {*KNOWN_IDENTITY_FIELDS, *self.settings.rules.injected, *(() if cookie else ("cookie",))}
-        removed = sorted(name for name in names if name not in response.headers)
+        names = KNOWN_IDENTITY_FIELDS | self.settings.rules.injected | self._method_overrides
+        removed = sorted(name for name in (*names, *(() if cookie else ("cookie",))) if name not in response.headers)
         response.headers["X-Envoy-Auth-Headers-To-Remove"] = ",".join(removed)
         return response
 

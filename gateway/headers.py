@@ -33,6 +33,7 @@ _IDENTITY = frozenset(
         "true-client-ip",
         "x-real-ip",
         "x-rewrite-url",
+        "x-script-name",  # By which some apps move the border between mount and path, as with SCRIPT_NAME itself.
     }
 )
 _IDENTITY_PREFIXES = (
@@ -45,7 +46,7 @@ KNOWN_IDENTITY_FIELDS = frozenset(
         *(f"x-auth-request-{name}" for name in _USERS),
         *(f"x-forwarded-{name}" for name in _USERS),
         "authorization", "dpop", "x-gateway-identity", "remote-user", "x-remote-user",
-        "x-forwarded-uri", "x-original-url", "x-rewrite-url",
+        "x-forwarded-uri", "x-original-url", "x-rewrite-url", "x-script-name",
     }
 )  # fmt: skip
 """The names by which applications know a user, or a path that decides; for who has to be told them one by one."""

@@ -144,3 +144,12 @@ def test_a_field_that_a_rule_sets_is_said_to_be_empty_by_the_others() -> None:
         for path, name in (("/home", "Alice Example"), ("/public", "")):
             page = site.browser.get(AUTH, headers={"X-Forwarded-Uri": path, "X-Forwarded-Method": "GET"})
             assert page.headers.getlist("X-Name") == [name]
+
+
+def test_no_client_tells_an_app_where_it_is_mounted() -> None:
+    """Common middleware cuts X-Script-Name from the path: the rules read /public/admin, the app /admin."""
+    with run_site({"routes": [{"path": "/public/**", "access": "public"}]}, mode="upstream") as site:
+        for name in ("X-Request-Id", "X-Script-Name"):
+            site.browser.fetch(f"{ORIGIN}/public/admin", headers={name: "/public"})
+        assert "x-request-id" in site.received[0].headers
+        assert "x-script-name" not in site.received[1].headers

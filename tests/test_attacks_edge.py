@@ -1,6 +1,7 @@
 """What an attacker found at the edges: rules about addresses, and proxies that ask and pass requests on themselves."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ from harness import ORIGIN, Site, error_code, run_site
 
 from gateway.config import parse_settings
 from gateway.config_sources import ConfigurationError
+from gateway.headers import KNOWN_IDENTITY_FIELDS
 
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 AUTH = f"{ORIGIN}/oauth2/auth"
 ASKING = {"trusted_proxies": ["127.0.0.1"], "forward_auth": {"enabled": True, "ext_authz": True}}
 OFFICE: dict[str, Any] = {"networks": ["192.0.2.0/24"]}
@@ -153,3 +156,13 @@ def test_no_client_tells_an_app_where_it_is_mounted() -> None:
             site.browser.fetch(f"{ORIGIN}/public/admin", headers={name: "/public"})
         assert "x-request-id" in site.received[0].headers
         assert "x-script-name" not in site.received[1].headers
+
+
+@pytest.mark.parametrize("file", ["nginx/nginx.conf", "caddy/Caddyfile", "traefik/dynamic.yaml"])
+def test_the_examples_leave_no_name_of_a_user_to_the_client(file: str) -> None:
+    text = (
+        (EXAMPLES / file).read_text(encoding="utf-8").lower().replace("x-auth-request-*", "x-auth-request-access-token")
+    )
+    # Traefik names the target itself, under that name.
+    given = {"x-forwarded-uri"} if "traefik" in file else set()
+    assert {name for name in KNOWN_IDENTITY_FIELDS if name not in text} <= given

@@ -143,7 +143,9 @@ def run_echo(directory: Path) -> Iterator[str]:
     """Run the sample application as an upstream in a process of its own, and yield its origin."""
     port = free_port()
     environ = {**os.environ, "PYTHONPATH": str(TESTS)}
-    with _run_gunicorn(directory, port, environ, ["-w", "1", *THREADS, ECHO], path="/"):
+    # Like many applications, it takes a field with underscores for one with hyphens.
+    argv = ["-w", "1", *THREADS, "--header-map", "dangerous", ECHO]
+    with _run_gunicorn(directory, port, environ, argv, path="/"):
         yield origin_at(port)
 
 

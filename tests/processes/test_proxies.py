@@ -38,6 +38,9 @@ ROUTES: Final[list[dict[str, Any]]] = [
     {"path": "/public/**", "access": "public"},
     {"path": "/admin/**", "require": {"claims": {"groups": ["staff"]}}},
     {"path": "/token/**", "token": "access_token"},
+    {"path": "/office/**", "require": {"networks": ["10.0.0.0/8"]}},
+    {"path": "/host/**", "hosts": ["free.example"]},
+    {"path": "/host/**", "access": "deny"},
 ]
 
 Run = Callable[[str, Path, int], AbstractContextManager[object]]
@@ -187,6 +190,9 @@ SPOOFED: Final = [
     pytest.param({"X-Auth-Request-Issuer": "root", "X-Auth-Request-Groups": "root"}, id="issuer and groups"),
     pytest.param({"X-Forwarded-User": "root", "X-Forwarded-Groups": "root"}, id="another name for it"),
     pytest.param({"X-Gateway-Identity": "root", "X-Original-URL": "/root", "DPoP": "root"}, id="and more of them"),
+    pytest.param({"X-Forwarded-Access-Token": "root", "X-Auth-Request-Access-Token": "root"}, id="other tokens"),
+    pytest.param({"Remote-User": "root", "X-Remote-User": "root"}, id="what CGI calls it"),
+    pytest.param({"X-Script-Name": "/root"}, id="where the application is"),
     pytest.param({"Authorization": "Bearer root"}, id="token"),
     pytest.param({"Connection": "X-Auth-Request-User", "X-Auth-Request-User": "root"}, id="connection"),
 ]
@@ -207,8 +213,12 @@ def test_what_the_client_says_of_itself_is_not_passed_on(
 
 
 @pytest.mark.parametrize("site", REDIRECTING, indirect=True)
-def test_underscores_are_no_way_round(site: Proxied) -> None:
-    answer = site.get("/public/", site.bob, {"X_Auth_Request_User": "root"})
+@pytest.mark.parametrize(
+    "name",
+    ["X_Auth_Request_User", "X-Auth_Request_User", "X_Auth-Request-User", "X_Forwarded_User", "X.Auth.Request.User"],
+)
+def test_underscores_are_no_way_round(site: Proxied, name: str) -> None:
+    answer = site.get("/public/", site.bob, {name: "root"})
     assert answer.status == 400 or "root" not in json.dumps(site.fields(answer))
 
 
@@ -216,6 +226,29 @@ def test_underscores_are_no_way_round(site: Proxied) -> None:
 @pytest.mark.parametrize("name", ["X-Forwarded-Uri", "X-Original-URI", "X-Original-URL", "X-Rewrite-URL"])
 def test_the_client_does_not_name_the_target(site: Proxied, name: str) -> None:
     assert site.get("/admin/", site.bob, {name: "/public/"}).status == 403
+
+
+@pytest.mark.parametrize("site", ALL, indirect=True)
+@pytest.mark.parametrize(
+    ("target", "spoofed"),
+    [
+        pytest.param("/office/", {"X-Forwarded-For": "10.0.0.1"}, id="address"),
+        pytest.param("/host/", {"X-Forwarded-Host": "free.example"}, id="host"),
+    ],
+)
+def test_the_client_does_not_say_where_it_comes_from_and_goes(
+    site: Proxied, target: str, spoofed: Mapping[str, str]
+) -> None:
+    assert site.get(target, site.bob).status == 403
+    assert site.get(target, site.bob, spoofed).status == 403
+
+
+@pytest.mark.parametrize("site", ALL, indirect=True)
+@pytest.mark.parametrize(("page", "status"), [("", 200), ("https://evil.example", 403)])
+def test_a_websocket_needs_a_page_of_the_site(site: Proxied, page: str, status: int) -> None:
+    handshake = {"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+    asked = {**handshake, "Connection": "Upgrade", "Upgrade": "websocket", "Origin": page or site.origin}
+    assert site.get("/", site.bob, asked).status == status
 
 
 @pytest.mark.parametrize("site", REDIRECTING, indirect=True)

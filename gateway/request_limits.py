@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from werkzeug.wsgi import LimitedStream
 
@@ -42,6 +42,11 @@ def limited_body(environ: Environ, limit: int) -> LimitedStream:
 
 
 class _LimitedBody(LimitedStream):
+    @property
+    def reader(self) -> Any:
+        """The server's own, by which `client_socket` sees what has been read ahead."""
+        return getattr(self._stream, "reader", None)
+
     def readinto(self, buffer: bytearray, /) -> int | None:  # type: ignore[override]
         size = super().readinto(buffer)
         if self.is_exhausted:  # Before any of it is handed on: whoever reads once would take it for the whole.

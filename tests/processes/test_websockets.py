@@ -72,6 +72,7 @@ def site(face: Face, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]
         servers["/first"] = stack.enter_context(run_server(first=b"\x81\x05hello"))
         servers["/chosen"] = stack.enter_context(run_server(subprotocol="chat"))
         routes: list[dict[str, Any]] = [{"path": path, "upstream": server.origin} for path, server in servers.items()]
+        routes.append({"path": "/limited", "upstream": servers["/echo"].origin, "max_body": "1k"})
         routes.append(
             {"path": "/staff", "upstream": servers["/echo"].origin, "require": {"claims": {"groups": "staff"}}}
         )
@@ -256,11 +257,14 @@ def test_what_does_not_quite_ask_is_a_request_like_others(site: Site, headers: M
     assert not any(line.lower().startswith("upgrade:") for line in site.servers["/echo"].heads[-1])
 
 
-def test_what_is_sent_before_the_answer_is_refused(site: Site) -> None:
+@pytest.mark.parametrize("path", ["/echo", "/limited"])
+def test_what_is_sent_before_the_answer_is_refused(site: Site, path: str) -> None:
+    with site.open(path) as honest:
+        assert honest.status == 101
     before = len(site.servers["/echo"].heads)
     fields = {"Origin": site.origin, "Cookie": f"{COOKIE}={site.cookie}"}
     smuggled = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
-    with Client(site.origin, "/echo", fields, behind=smuggled) as client:
+    with Client(site.origin, path, fields, behind=smuggled) as client:
         assert client.status == 400
     assert len(site.servers["/echo"].heads) == before
 

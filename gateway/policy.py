@@ -78,7 +78,10 @@ def match_all(routes: Sequence[Route], default: Route, target: RequestTarget) ->
     `/ADMIN/`, say, is `/admin` to some; a request must satisfy the rules of both. Raises as `match` does.
     """
     route = match(routes, default, target)
-    found = (_first_leniently(routes, default, target, reading) for reading in target.lenient_readings)
+    found = [_first_leniently(routes, default, target, reading) for reading in target.lenient_readings]
+    # As without leniency, encoded slashes must not lead past a route that was written.
+    joined = (_first_leniently(routes, default, target, reading) for reading in target.joined_readings)
+    found += [other for other in joined if other is not default]
     return (route, *(other for other in found if other is not route))
 
 

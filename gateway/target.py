@@ -32,6 +32,7 @@ _METHOD = re.compile(r"[A-Z][A-Z0-9!#$%&'*+.^_`|~-]{0,31}")
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _PATH_CHARACTERS = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*")
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
+_SLASHES = re.compile(r"/+")
 _LENIENT_END = re.compile(r"(?:\.|%20| )+(?=/|$)")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _PATH_SAFE = "/!$&'()*+,;=:@-._~"
@@ -73,10 +74,7 @@ class RequestTarget:
 
         They decode what need not be encoded, cut `;parameters` from each segment, or both; encoded slashes stay.
         """
-        if ";" not in self.path and "%" not in self.path:
-            return ()
-        decoded = _ENCODED.sub(_literal_octet, self.path)
-        return decoded, _without_parameters(self.path), _without_parameters(decoded)
+        return _other_readings(self.path)
 
     @property
     def lenient_readings(self) -> tuple[str, ...]:
@@ -84,13 +82,12 @@ class RequestTarget:
 
         Case and a slash at the end are left to the comparison.
         """
-        readings = [_LENIENT_END.sub("", reading) for reading in (self.path, *self.other_readings)]
-        if "%25" in self.path:
-            twice = unquote(unquote(self.path)).replace("\\", "/")
-            forms = (twice, _without_parameters(twice))
-            # POSIX lets two slashes at the beginning stand; what is lenient in one way is so in another, too.
-            readings += [_LENIENT_END.sub("", "/" + normpath(form).lstrip("/")) for form in forms]
-        return tuple(readings)
+        return _lenient_readings(self.path)
+
+    @property
+    def joined_readings(self) -> tuple[str, ...]:
+        """The same for lenient servers that decode slashes, too."""
+        return _lenient_readings(self.path.replace("%2F", "/")) if self.encoded_slash else ()
 
 
 def read_target(environ: Environ, trusted_proxies: Sequence[Network], hops: int = 0) -> RequestTarget:
@@ -212,6 +209,22 @@ def _canonical_octet(match: re.Match[str]) -> str:
     return chr(octet) if octet in _UNRESERVED else match[0].upper()
 
 
+def _other_readings(path: str) -> tuple[str, ...]:
+    if ";" not in path and "%" not in path:
+        return ()
+    decoded = _ENCODED.sub(_literal_octet, path)
+    return decoded, _without_parameters(path), _without_parameters(decoded)
+
+
+def _lenient_readings(path: str) -> tuple[str, ...]:
+    readings = [path, *_other_readings(path)]
+    if "%25" in path:
+        twice = unquote(unquote(path)).replace("\\", "/")
+        readings += [canonical_encoding(normpath(form)) for form in (twice, _without_parameters(twice))]
+    # What is lenient in one way is so in another, too: of a segment of dots, two slashes are left.
+    return tuple(_SLASHES.sub("/", _LENIENT_END.sub("", reading)) for reading in readings)
+
+
 def _literal_octet(match: re.Match[str]) -> str:
     octet = int(match[0][1:], 16)
     return chr(octet) if octet in _LITERAL_IN_SEGMENT else match[0]
@@ -274,8 +287,7 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _asks_for_upgrade(environ: Environ) -> bool:
-    # A proxy that asks us about a handshake may keep `Upgrade` to itself, which ends at each hop (RFC 9110 7.8); the
-    # version does not, and no page can leave it out (RFC 6455 4.1).
+    # A proxy that asks us may keep `Upgrade` to itself (RFC 9110 7.8); no page leaves out the version (RFC 6455 4.1).
     return "HTTP_UPGRADE" in environ or "HTTP_SEC_WEBSOCKET_VERSION" in environ
 
 

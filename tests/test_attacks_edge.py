@@ -121,6 +121,36 @@ def test_a_websocket_is_one_without_upgrade_too(fields: Mapping[str, str], statu
         assert site.browser.get(AUTH, headers={**named, **handshake, **fields}).status == status
 
 
+APART: list[dict[str, Any]] = [
+    {"path": "/admin/**"},
+    {"path": "/pr%C3%BCfung/x%20y"},
+    {"path": "/**", "access": "public", "allow_encoded_slash": True},
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        pytest.param("/files/a%2Fb%20c", 200, id="honest"),
+        pytest.param("/a%2FADMIN", 200, id="honest, and another path in every reading"),
+        pytest.param("/admin%2Fx", 400, id="decoded"),
+        pytest.param("/ADMIN%2Fx", 401, id="decoded, in another case"),
+        pytest.param("/admin.%2Fx", 401, id="decoded, a dot at the end of a segment"),
+        pytest.param("/%2FAdmin", 401, id="decoded, two slashes"),
+        pytest.param("/ADMIN;a%2Fx", 401, id="decoded, then parameters"),
+        pytest.param("/...%2FADMIN", 401, id="decoded, a segment of dots"),
+        pytest.param("/.../ADMIN", 401, id="a segment of dots"),
+        pytest.param("/pr%C3%BCfung/x%20y", 401, id="not ASCII"),
+        pytest.param("/pr%25C3%25BCfung/x%2520y", 401, id="not ASCII, encoded twice"),
+        pytest.param("/pr%C3%BCfung/x%20y%253Ba", 401, id="parameters encoded twice"),
+        pytest.param("/PR%C3%BCFUNG%255Cx%20y", 401, id="a backslash encoded twice"),
+    ],
+)
+def test_what_is_lenient_in_one_way_is_so_in_another(path: str, status: int) -> None:
+    with run_site({"routes": APART}) as site:
+        assert site.browser.fetch(ORIGIN + path).status == status
+
+
 BY_METHOD = [{"path": "/api/**", "methods": ["GET", "POST"]}, {"path": "/api/**", "access": "deny"}]
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+
+_LABEL = re.compile(r"[\w-]+")
 
 
 def claim_at(claims: Mapping[str, object], path: str) -> object:
@@ -58,7 +61,8 @@ def withheld_names(claims: Mapping[str, object]) -> set[str]:
 def email_domains(email: str) -> set[str]:
     """List the domains that an address is of: `example.com` itself, and `.example.com` for all that are below it."""
     person, _, domain = email.lower().partition("@")
-    if not person or not domain or "@" in domain:  # `a@evil@corp.com` is of no domain (GHSA-c5c4-8r6x-56w3).
-        return set()
     labels = domain.split(".")
+    # `a@evil@corp.com` and `a@evil,x.corp.com` are of no domain (GHSA-c5c4-8r6x-56w3).
+    if not person or not all(_LABEL.fullmatch(label) for label in labels):
+        return set()
     return {domain, *(f".{'.'.join(labels[index:])}" for index in range(1, len(labels)))}

@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import isnan
 
 from gateway.claims import claim_at, claim_values, email_domains, is_withheld, vouched
 from gateway.session import Session
@@ -25,10 +26,9 @@ class Bounds:
         """Tell whether a number, also one that is written as a text, or one of a list lies between."""
         if isinstance(value, list):
             return any(self.hold(item) for item in value if not isinstance(item, list))
-        number = int(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
-        if isinstance(number, bool) or not isinstance(number, int | float):
+        number = _number(value)
+        if number is None:
             return False
-        # Written so that a value which is no number to compare with (NaN) lies nowhere.
         above = self.at_least is None or number >= self.at_least
         return above and (self.at_most is None or number <= self.at_most)
 
@@ -84,16 +84,19 @@ class Condition:
             yield from part.claim_names()
 
     def _lacking(self, session: Session, client: str, *, against: bool = False) -> Iterator[str]:
-        # What speaks against somebody is looked for in all that was said, vouched for or not, and an address that is
-        # not known may be any. A `not` inside a `not` speaks for somebody again.
+        # What speaks against somebody is looked for in all that was said, vouched for or not; an address that is not
+        # known may be any, and so may a value that is of no kind that we can compare. A `not` inside a `not` speaks for
+        # somebody again.
         claims = session.claims if against else vouched(session.claims)
         if not self._is_from(client, unknown=against):
             yield "an address of the networks"
         lacking = self.scope - set(session.scope.split())
         if lacking:
             yield f"scope {' '.join(sorted(lacking))}"
-        yield from (f"claim {name}" for name, test in self.claims.items() if not _shows(claims, name, test))
-        if self.email_domains and self.email_domains.isdisjoint(_domains(claims)):
+        yield from (
+            f"claim {name}" for name, test in self.claims.items() if not _shows(claims, name, test, unclear=against)
+        )
+        if self.email_domains and not _is_of(claims, self.email_domains, unclear=against):
             yield "an address of the e-mail domains"
         for part in self.all_of:
             yield from part._lacking(session, client, against=against)
@@ -111,11 +114,28 @@ class Condition:
         return any(ipaddress.ip_address(client) in network for network in self.networks) if client else unknown
 
 
-def _shows(claims: Mapping[str, object], name: str, test: ClaimTest) -> bool:
-    if isinstance(test, Bounds):
-        return test.hold(claim_at(claims, name))
-    return not test.isdisjoint(claim_values(claims, name))
+def _shows(claims: Mapping[str, object], name: str, test: ClaimTest, *, unclear: bool) -> bool:
+    value = claim_at(claims, name)
+    shown = test.hold(value) if isinstance(test, Bounds) else not test.isdisjoint(claim_values(claims, name))
+    return shown or (unclear and not all(_is_clear(item, test) for item in _members(value)))
 
 
-def _domains(claims: Mapping[str, object]) -> set[str]:
-    return {domain for email in claim_values(claims, "email") for domain in email_domains(email)}
+def _is_clear(item: object, test: ClaimTest) -> bool:
+    return item is None or (_number(item) is not None if isinstance(test, Bounds) else isinstance(item, str | int))
+
+
+def _is_of(claims: Mapping[str, object], domains: frozenset[str], *, unclear: bool) -> bool:
+    addresses = _members(claim_at(claims, "email"))
+    found = [email_domains(one) if isinstance(one, str) else set() for one in addresses if one is not None]
+    return any(not domains.isdisjoint(one) or (unclear and not one) for one in found)
+
+
+def _members(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
+
+
+def _number(value: object) -> int | float | None:
+    number = int(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        return None
+    return None if isinstance(number, float) and isnan(number) else number

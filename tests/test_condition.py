@@ -80,6 +80,26 @@ def session(claims: Mapping[str, object], scope: str = "openid") -> Session:
         pytest.param(
             Condition(none_of=(Condition(none_of=(STAFF,)),)), {"groups": ["staff"]}, True, id="not not: there"
         ),
+        pytest.param(CORP, {"email": "a@evil.example,x.sub.example"}, False, id="two addresses in one"),
+        pytest.param(CORP, {"email": "a@.sub.example"}, False, id="below the other, without a name"),
+        pytest.param(Condition(none_of=(CORP,)), {"email": "a@evil.example"}, True, id="not: of another domain"),
+        pytest.param(Condition(none_of=(CORP,)), {"email": "a@corp.example."}, False, id="not: a dot at the end"),
+        pytest.param(Condition(none_of=(CORP,)), {"email": '"a@b"@corp.example'}, False, id="not: two signs"),
+        pytest.param(Condition(none_of=(CORP,)), {"email": ["a@x.example", 1]}, False, id="not: no address"),
+        pytest.param(Condition(none_of=(STAFF,)), {"groups": {"staff": {}}}, False, id="not: an object"),
+        pytest.param(Condition(none_of=(STAFF,)), {"groups": ["ops", ["staff"]]}, False, id="not: a list in a list"),
+        pytest.param(Condition(none_of=(STAFF,)), {"groups": [None, "ops", 7, True]}, True, id="not: other values"),
+        pytest.param(Condition(none_of=(at(2),)), {"level": 1.5}, True, id="not: below"),
+        pytest.param(Condition(none_of=(at(2),)), {"level": "7.5"}, False, id="not: a fraction as a text"),
+        pytest.param(Condition(none_of=(at(2),)), {"level": "9" * 16}, False, id="not: a number that is too long"),
+        pytest.param(Condition(none_of=(at(2),)), {"level": [1, "high"]}, False, id="not: a word among numbers"),
+        pytest.param(Condition(none_of=(at(2),)), {"level": float("nan")}, False, id="not: no number to compare with"),
+        pytest.param(Condition(none_of=(at(2),)), {"level": -(10**400)}, True, id="not: far below"),
+        pytest.param(Condition(none_of=(at(2),)), {"level": None}, True, id="not: null"),
+        pytest.param(
+            Condition(none_of=(Condition(none_of=(at(2),)),)), {"level": "7.5"}, False,
+            id="not not: a fraction as a text",
+        ),
         pytest.param(
             Condition(none_of=(Condition(none_of=(CORP,)),)), {"email": "a@corp.example", "email_verified": False},
             False, id="not not: an address counts for its owner only if it is verified",

@@ -32,8 +32,6 @@ _METHOD = re.compile(r"[A-Z][A-Z0-9!#$%&'*+.^_`|~-]{0,31}")
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _PATH_CHARACTERS = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*")
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
-_SLASHES = re.compile(r"/+")
-_LENIENT_END = re.compile(r"(?:\.|%20| )+(?=/|$)")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _PATH_SAFE = "/!$&'()*+,;=:@-._~"
 _LITERAL_IN_SEGMENT = frozenset(_PATH_SAFE.encode("ascii")) - frozenset(b"/")
@@ -78,10 +76,7 @@ class RequestTarget:
 
     @property
     def lenient_readings(self) -> tuple[str, ...]:
-        """The path as lenient servers read it: without dots and spaces at the end of a segment, or decoded twice.
-
-        Case and a slash at the end are left to the comparison.
-        """
+        """The path as lenient servers read it, but for case: no dot or space ends a segment, or it is decoded twice."""
         return _lenient_readings(self.path)
 
     @property
@@ -222,12 +217,17 @@ def _lenient_readings(path: str) -> tuple[str, ...]:
         twice = unquote(unquote(path)).replace("\\", "/")
         readings += [canonical_encoding(normpath(form)) for form in (twice, _without_parameters(twice))]
     # What is lenient in one way is so in another, too: of a segment of dots, two slashes are left.
-    return tuple(_SLASHES.sub("/", _LENIENT_END.sub("", reading)) for reading in readings)
+    return tuple(re.sub("/+", "/", _without_ends(reading)) for reading in readings)
 
 
 def _literal_octet(match: re.Match[str]) -> str:
     octet = int(match[0][1:], 16)
     return chr(octet) if octet in _LITERAL_IN_SEGMENT else match[0]
+
+
+def _without_ends(path: str) -> str:
+    spaced = (segment.replace("%20", " ").rstrip(". ") for segment in path.split("/"))
+    return "/".join(spaced).replace(" ", "%20")
 
 
 def _without_parameters(path: str) -> str:

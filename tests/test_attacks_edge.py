@@ -1,5 +1,6 @@
 """What an attacker found at the edges: rules about addresses, and proxies that ask and pass requests on themselves."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,23 @@ APART: list[dict[str, Any]] = [
 def test_what_is_lenient_in_one_way_is_so_in_another(path: str, status: int) -> None:
     with run_site({"routes": APART}) as site:
         assert site.browser.fetch(ORIGIN + path).status == status
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param("/" + "a" * 8000, id="honest"),
+        pytest.param("/" + "." * 8000 + "x", id="dots"),
+        pytest.param("/" + "%20" * 2600 + "x", id="spaces"),
+        pytest.param("/%25%2F" + ".%20" * 1990 + "x", id="both, in every reading"),
+    ],
+)
+def test_a_path_is_read_in_time_that_grows_with_its_length(path: str) -> None:
+    """Dots in a row took the square of their number, in each reading: 17 s for one request of nobody."""
+    with run_site({"routes": APART}) as site:
+        began = time.perf_counter()
+        assert site.browser.fetch(ORIGIN + path).status == 200
+        assert time.perf_counter() - began < 1
 
 
 BY_METHOD = [{"path": "/api/**", "methods": ["GET", "POST"]}, {"path": "/api/**", "access": "deny"}]

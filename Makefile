@@ -5,6 +5,8 @@
 #            then those in process once more, through the lane
 # make fuzz   200,000 odd inputs and more, counted by target; FUZZ_INPUTS and FUZZ_SEED change the run
 # make reliability  what is killed and stormed, in large numbers, into docs/RELIABILITY.md; about 40 minutes
+# make bench  requests a second, latencies and memory beside nginx, Envoy, Apache and Flask, into docs/PERFORMANCE.md;
+#             about 20 minutes; BENCH="--rounds 1 --seconds 3 --cases small" and the like change the run
 # make lint   ruff, mypy and the layers
 # make lock   resolve the lock files anew
 
@@ -12,7 +14,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo quick test fuzz reliability lint format docs conformance lock clean
+.PHONY: demo quick test fuzz reliability bench lint format docs conformance lock clean
 
 demo: $(READY)
 	$(BIN)/gateway demo
@@ -29,6 +31,9 @@ fuzz: $(READY)
 
 reliability: $(READY)
 	cd tests && ../$(BIN)/python -m reliability
+
+bench: $(READY)
+	$(BIN)/python -m bench $(BENCH)
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -54,7 +59,7 @@ lock: $(READY)
 		--python-version 3.11 --extra dev -c locks/runtime.txt -o locks/dev.txt pyproject.toml
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .hypothesis tests/.hypothesis build *.egg-info
+	rm -rf .venv bench/.venv .mypy_cache .ruff_cache .hypothesis tests/.hypothesis build *.egg-info
 
 $(READY): locks/dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'

@@ -6,8 +6,6 @@ The servers run on core 0, each alone with the load; load generator, backend, pr
 from __future__ import annotations
 
 import argparse
-import os
-import resource
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -21,7 +19,8 @@ from bench.memory import weigh_sessions, weigh_websockets
 from bench.page import PAGE, PLOT, Report, between_marks, machine, section
 from bench.peers import nginx, redis
 from bench.plot import Bar, plot
-from bench.processes import LOAD_CORE, SERVER_CORE, BenchError
+from bench.prepare import prepare
+from bench.processes import BenchError
 from bench.rounds import Plan, measure
 from bench.selection import PEERS, chosen_cases, chosen_peers, chosen_weights
 from bench.sites import DIRECT
@@ -52,7 +51,7 @@ def _run(options: argparse.Namespace) -> int:
     weights = chosen_weights(options.cases)
     cases = chosen_cases(options.cases)
     peers = chosen_peers(options.only, cases)
-    _prepare()
+    prepare()
     install(_tell)
     plan = Plan(peers=peers, cases=cases, rounds=options.rounds, seconds=options.seconds)
     results, failures = measure(plan, _tell) if cases else ({}, [])
@@ -85,14 +84,6 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         "--no-docs", dest="docs", action="store_false", help="leave docs/ as they are; so does a choice"
     )
     return parser.parse_args(arguments)
-
-
-def _prepare() -> None:
-    if not {SERVER_CORE, LOAD_CORE} <= os.sched_getaffinity(0):
-        raise BenchError(f"cores {SERVER_CORE} and {LOAD_CORE} are needed")
-    os.sched_setaffinity(0, {LOAD_CORE})
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _report(options: argparse.Namespace, results: Results, judged: Sequence[Judged], odd: Sequence[str]) -> Report:

@@ -62,7 +62,7 @@ async def open_many(target: Target, count: int) -> list[Stream]:
         if refused:
             for _, writer in opened:
                 writer.close()
-            raise BenchError(f"after {len(opened)} WebSockets: {refused[0] or type(refused[0]).__name__}")
+            raise BenchError(f"after {len(opened)} WebSockets: {refused[0]!s}")
     return opened
 
 

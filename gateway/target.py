@@ -6,7 +6,6 @@ import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from posixpath import normpath
 from typing import Any
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
@@ -276,7 +275,6 @@ def _is_trusted(address: str, trusted_proxies: Sequence[Network]) -> bool:
     return parsed is not None and any(parsed in network for network in trusted_proxies)
 
 
-@lru_cache(maxsize=1024)
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         parsed = ipaddress.ip_address(text)

@@ -28,7 +28,12 @@ def gateway_environment(place: Place, settings: Mapping[str, str]) -> dict[str, 
         **settings,
     }
     named = {f"GATEWAY_{name}": value for name, value in keys.items()}
-    return {**named, "BIND": f"{LOOPBACK}:{place.port}", "WEB_CONCURRENCY": "1"}
+    return {
+        **named,
+        "WORKER_CLASS": "gateway.lane.worker.LaneWorker",
+        "BIND": f"{LOOPBACK}:{place.port}",
+        "WEB_CONCURRENCY": "1",
+    }
 
 
 def gateway_command(place: Place, settings: Mapping[str, str], arguments: Sequence[str] = ()) -> Command:

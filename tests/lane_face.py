@@ -20,12 +20,12 @@ class LaneFace:
     """Stands where the gateway's WSGI app would."""
 
     def __init__(self, port: int, peers: dict[int, Mapping[str, Any]]) -> None:
-        self._port = port
+        self.port = port
         self._peers = peers
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
         """Ask the lane as the client of the environ."""
-        connection = HTTPConnection("127.0.0.1", self._port, timeout=SECONDS)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
         try:
             connection.connect()
             own = ("REMOTE_ADDR", "wsgi.url_scheme")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -21,6 +23,7 @@ GONE_SECONDS = 5.0
 """How long a client that has closed its side, and may be gone, is answered without a word."""
 
 LINGER_SECONDS = 2.0
+_RESET = struct.pack("ii", 1, 0)
 _NO_BODY = frozenset({204, 304})
 
 Fields = Iterable[tuple[str, str]]
@@ -61,7 +64,8 @@ class ClientConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on, and begin the next request if there is one."""
-        self._since = self._serving.now
+        if not self._reader.in_head:  # Whoever sends a head octet by octet has no more time for it than others.
+            self._since = self._serving.now
         if self._over:
             return
         try:
@@ -207,6 +211,9 @@ class ClientConnection(asyncio.Protocol):
     def abort(self) -> None:
         """Break off in the middle of an answer, so that the client sees that it is not complete."""
         self._over = True
+        if self._status and not self._chunked and self._left is None:
+            # Nothing but a reset tells the client that an answer without framing is not complete.
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.transport.abort()
 
     def switch(self, fields: Fields) -> Any:

@@ -6,12 +6,13 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Protocol
 
 from werkzeug import Response
 
 from gateway.app import Gateway
-from gateway.errors import GatewayError
+from gateway.errors import INTERNAL, REQUEST_INCOMPLETE, GatewayError
 from gateway.held_answer import close_body
 from gateway.inner import Admitted
 from gateway.lane.client import MAX_BODY_WAITING, ClientConnection
@@ -23,7 +24,11 @@ Outcome = Response | Admitted
 
 
 class ClientGone(ConnectionError):
-    """The client hung up, or sends no more."""
+    """The client hung up."""
+
+
+class BodyLost(ConnectionError):
+    """The rest of the body will not come: it is malformed, or late, or was cut."""
 
 
 class Lending(Protocol):
@@ -37,6 +42,9 @@ class Lending(Protocol):
 
     def act(self, client: ClientConnection, incoming: Incoming, outcome: Outcome) -> None:
         """Have the loop act on a decision."""
+
+    def fail(self, client: ClientConnection, incoming: Incoming, error: GatewayError) -> None:
+        """Answer with what is told of a failure."""
 
 
 class InThread:
@@ -53,6 +61,7 @@ class InThread:
         self._pieces: list[bytes] = []
         self._waiting = 0
         self._body_ended = False
+        self._body_failed = False
         self._gone = False
         self._unsent = 0
         self._paused = False
@@ -74,18 +83,20 @@ class InThread:
         except ClientGone:
             pass
         except Exception as error:  # noqa: BLE001 - fails closed whatever it was.
-            if not isinstance(error, GatewayError):
+            if not isinstance(error, GatewayError | BodyLost):
                 _log.exception("the answer failed")
-            self._call(self._fail)
+            self._fail_soon()
 
     def read(self, size: int) -> bytes:
-        """Wait for up to `size` octets of the body; none at its end. Raises `ClientGone`."""
+        """Wait for up to `size` octets of the body; none at its end. Raises `ClientGone` and `BodyLost`."""
         with self._changed:
             if not self._waiting and not self._body_ended:
                 self._call(self._want_body)
-            self._changed.wait_for(lambda: self._waiting or self._body_ended or self._gone)
+            self._changed.wait_for(lambda: self._waiting or self._body_ended or self._body_failed or self._gone)
             if not self._waiting and self._gone:
                 raise ClientGone
+            if not self._waiting and self._body_failed:
+                raise BodyLost
             data = b"".join(self._pieces)
             given, rest = data[:size], data[size:]
             self._pieces, self._waiting = ([rest] if rest else []), len(rest)
@@ -110,7 +121,9 @@ class InThread:
 
     def body_failed(self) -> None:
         """Take note that the rest will not come."""
-        self.client_lost()
+        with self._changed:
+            self._body_failed = True
+            self._changed.notify_all()
 
     def client_lost(self) -> None:
         """Take note that the client is gone."""
@@ -182,16 +195,21 @@ class InThread:
         incoming = self._incoming
         incoming.job = None
         incoming.pieces, incoming.buffered = self._pieces, self._waiting
-        incoming.failed = self._gone
         if not self._client.is_gone:
             self._lending.act(self._client, incoming, outcome)
 
+    def _fail_soon(self) -> None:
+        with suppress(ClientGone):
+            self._call(self._fail)
+
     def _fail(self) -> None:
-        if self._client.has_started or self._client.is_gone:
-            self._client.abort()
+        if self._client.is_gone:
             return
-        self._client.start(500, "", [("Content-Type", "text/plain")], None)
-        self._client.finish()
+        if self._client.has_started:
+            self._client.abort()
+        else:
+            problem = REQUEST_INCOMPLETE if self._body_failed else INTERNAL
+            self._lending.fail(self._client, self._incoming, GatewayError(problem, "the app ended without an answer"))
 
     def _call(self, call: Callable[..., object], *given: object) -> None:
         if self._gone:

@@ -6,6 +6,7 @@ import enum
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 from gateway.condition import Condition
 from gateway.oidc.challenge import StepUp
@@ -123,7 +124,7 @@ class Route:
     def fits_leniently(self, method: str, path: str, host: str = "") -> bool:
         """Tell the same as a server would that takes no notice of case and of a slash at the end."""
         bare = path.rstrip("/")
-        lenient = re.compile(self.pattern.pattern, re.DOTALL | re.IGNORECASE)
+        lenient = _without_case(self.pattern)
         return self._is_for(method, host) and any(lenient.fullmatch(form) for form in (bare or "/", f"{bare}/"))
 
     def inner_path(self, path: str) -> str:
@@ -141,6 +142,12 @@ def compile_pattern(path: str) -> re.Pattern[str]:
     prefix, deep = (path.removesuffix("/**"), True) if path.endswith("/**") else (path, False)
     pieces = [re.escape(canonical_encoding(piece)) for piece in prefix.split("*")]
     return re.compile("[^/]+".join(pieces) + ("(?:/.*)?" if deep else ""), re.DOTALL)
+
+
+@cache
+def _without_case(pattern: re.Pattern[str]) -> re.Pattern[str]:
+    # Kept by ourselves: `re` keeps 512, and with more rules each request would compile them all.
+    return re.compile(pattern.pattern, re.DOTALL | re.IGNORECASE)
 
 
 def _is_host(pattern: str, host: str) -> bool:

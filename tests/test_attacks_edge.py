@@ -169,6 +169,16 @@ def test_a_path_is_read_in_time_that_grows_with_its_length(path: str) -> None:
         assert time.perf_counter() - began < 1
 
 
+def test_many_rules_are_not_made_anew_for_each_request() -> None:
+    """More than 512 of them cost a second, in the readings of one path."""
+    many = [{"path": f"/{number}/*/x/**", "access": "public"} for number in range(700)]
+    with run_site({"routes": many + APART}) as site:
+        assert site.browser.fetch(f"{ORIGIN}/z%25z;a%2Fb").status == 200
+        began = time.perf_counter()
+        assert site.browser.fetch(f"{ORIGIN}/z%25z;a%2Fb").status == 200
+        assert time.perf_counter() - began < 0.4
+
+
 BY_METHOD = [{"path": "/api/**", "methods": ["GET", "POST"]}, {"path": "/api/**", "access": "deny"}]
 
 

@@ -224,3 +224,12 @@ def test_the_examples_leave_no_name_of_a_user_to_the_client(file: str) -> None:
     # Traefik names the target itself, under that name.
     given = {"x-forwarded-uri"} if "traefik" in file else set()
     assert {name for name in KNOWN_IDENTITY_FIELDS if name not in text} <= given
+
+
+def test_the_clients_token_does_not_stay_where_caddy_copies_nothing() -> None:
+    """GHSA-7r4p-vjf4-gxv4: Caddy 2.10 copies no empty field, and left the client's own on a page without a token."""
+    text = (EXAMPLES / "caddy" / "Caddyfile").read_text(encoding="utf-8")
+    copied = next(line for line in text.splitlines() if "copy_headers" in line).split()[1:]
+    assert {name.rpartition(">")[2].lower().startswith("x-auth-request-") for name in copied} == {True}
+    assert "request_header -X-Auth-Request-*" in text
+    assert "header_up Authorization {http.request.header.X-Auth-Request-Authorization}" in text

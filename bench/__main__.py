@@ -28,7 +28,7 @@ from bench.table import Server, as_text, of_case, of_targets
 from bench.targets import SESSIONS, WEBSOCKETS, Judged, judge_all
 
 _SERVERS: Final = (
-    Server(name=DIRECT, title="the backend itself, from its own core"),
+    Server(name=DIRECT, title="the backend itself"),
     *(Server(name=peer.name, title=peer.title) for peer in PEERS),
 )
 _WEIGHINGS: Final[Mapping[str, Callable[[], float]]] = {
@@ -55,20 +55,24 @@ def _run(options: argparse.Namespace) -> int:
     install(_tell)
     plan = Plan(peers=peers, cases=cases, rounds=options.rounds, seconds=options.seconds)
     results, failures = measure(plan, _tell) if cases else ({}, [])
-    weighed = {}
-    for name in weights:
-        try:
-            weighed[name] = _WEIGHINGS[name]()
-            _tell(f"{name}: {weighed[name]:.0f} MiB")
-        except (BenchError, OSError, requests.RequestException) as error:
-            failures.append(f"{name}: {type(error).__name__}: {error}")
-            _tell(f"FAILED: {failures[-1]}")
+    weighed = {name: _weigh(name) for name in weights}
+    failures += [f"{name}: {seen}" for name, seen in weighed.items() if isinstance(seen, str)]
     judged = judge_all(results, weighed)
     report = _report(options, results, judged, [*failures, *oddities(results)])
     _show(report)
     if options.docs and not options.only and not options.cases:
         _write(report, results)
     return 1 if report.oddities else 0
+
+
+def _weigh(name: str) -> float | str:
+    try:
+        seen = _WEIGHINGS[name]()
+    except (BenchError, OSError, requests.RequestException) as error:
+        _tell(f"{name}: FAILED: {error}")
+        return str(error)
+    _tell(f"{name}: {seen:.0f} MiB")
+    return seen
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:

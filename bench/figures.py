@@ -52,6 +52,11 @@ def p99(one: Figures) -> float | None:
     return one.p99
 
 
+def cpu(one: Figures) -> float | None:
+    """Read the milliseconds of the server per request."""
+    return one.cpu_ms
+
+
 def busy(one: Figures) -> float | None:
     """Read which share of its core the server used."""
     return one.busy

@@ -63,8 +63,8 @@ def of_case(case: Case, servers: Sequence[Server], results: Results) -> Table | 
 
 def of_targets(judged: Sequence[Judged]) -> Table:
     """Make the table of targets."""
-    rows = [[one.what, one.wanted, one.seen, one.state, one.note] for one in judged]
-    return Table(head=["target", "wanted", "seen", "", "note"], rows=rows)
+    rows = [[one.what, one.wanted, one.seen, one.by_cpu, one.state, one.note] for one in judged]
+    return Table(head=["target", "wanted", "seen", "by CPU", "", "note"], rows=rows)
 
 
 def _cell(value: float | None, shown: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bench.figures import Key, Reading, Results, busy, median, median_ratio, p99, rate, speed
+from bench.figures import Key, Reading, Results, busy, cpu, median, median_ratio, p99, rate, speed
 
 _NARROW: Final = 0.85
 
@@ -34,12 +34,16 @@ class Weight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """A target, what was seen, and `ok`, `short` or `not measured`; `note` says why the figure may mislead."""
+    """A target, what was seen, and `ok`, `short` or `not measured`; `note` says why the figure may mislead.
+
+    `by_cpu` is the same ratio of the processor time that a request costs, which others on the machine change less.
+    """
 
     what: str
     wanted: str
     seen: str
     state: str
+    by_cpu: str = ""
     note: str = ""
 
 
@@ -83,8 +87,8 @@ SESSIONS: Final = Weight(name="sessions", what="a worker with 10,000 sessions in
 WEIGHTS: Final = (WEBSOCKETS, SESSIONS)
 
 
-def judge_all(results: Results, weights: Mapping[str, float]) -> list[Judged]:
-    """Judge all targets; `weights` are MiB by name."""
+def judge_all(results: Results, weights: Mapping[str, float | str]) -> list[Judged]:
+    """Judge all targets; `weights` are MiB by name, or why there are none."""
     return [*(judge(one, results) for one in TARGETS), *(weigh(one, weights.get(one.name)) for one in WEIGHTS)]
 
 
@@ -98,20 +102,29 @@ def judge(target: Target, results: Results) -> Judged:
     return Judged(
         what=target.what,
         wanted=wanted,
-        seen=f"{seen:.2f}" if seen >= 0.1 else f"{seen:.3f}",
+        seen=_shown(seen),
         state="ok" if reached else "short",
+        by_cpu="" if target.at_most else _shown(median_ratio(results, target.under, target.over, cpu)),
         note="; ".join(_idle(results, (target.over, target.under))),
     )
 
 
-def weigh(weight: Weight, seen: float | None) -> Judged:
-    """Judge one weight, in MiB."""
+def weigh(weight: Weight, seen: float | str | None) -> Judged:
+    """Judge one weight, in MiB; a text says why it could not be borne."""
     wanted = f"at most {weight.limit:g} MiB"
     if seen is None:
         return Judged(what=weight.what, wanted=wanted, seen="", state="not measured")
+    if isinstance(seen, str):
+        return Judged(what=weight.what, wanted=wanted, seen="", state="short", note=seen)
     return Judged(
         what=weight.what, wanted=wanted, seen=f"{seen:.0f} MiB", state="ok" if seen <= weight.limit else "short"
     )
+
+
+def _shown(ratio: float | None) -> str:
+    if ratio is None:
+        return ""
+    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.3f}"
 
 
 def _idle(results: Results, keys: Sequence[Key]) -> list[str]:

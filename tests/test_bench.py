@@ -110,6 +110,11 @@ def test_judges_a_ratio(target: Target, ours: float, state: str, seen: str) -> N
     assert (judged.state, judged.seen, judged.note) == (state, seen, "")
 
 
+def test_tells_the_ratio_by_what_a_request_costs() -> None:
+    results = {("gateway", "small"): {1: figures(9, cpu_ms=0.1)}, ("envoy", "small"): {1: figures(9, cpu_ms=0.25)}}
+    assert (judge(AT_LEAST, results).by_cpu, judge(AT_MOST, results).by_cpu) == ("2.50", "")
+
+
 def test_says_that_a_server_had_time_left() -> None:
     results = {("gateway", "small"): {1: figures(9)}, ("envoy", "small"): {1: figures(9, busy=0.5)}}
     assert judge(AT_LEAST, results).note == "envoy used 50% of its core"
@@ -117,6 +122,7 @@ def test_says_that_a_server_had_time_left() -> None:
 
 def test_judges_weights_and_what_was_not_measured() -> None:
     assert [weigh(WEIGHTS[0], seen).state for seen in (400, 401, None)] == ["ok", "short", "not measured"]
+    assert weigh(WEIGHTS[0], "after 2000: no").note == "after 2000: no"
     assert {one.state for one in judge_all({}, {})} == {"not measured"}
 
 

@@ -16,8 +16,8 @@ _MODULES: Final = Path("/usr/lib/apache2/modules")
 _LOADED: Final = (
     "mpm_event", "authn_core", "authz_core", "authz_user", "headers", "proxy", "proxy_http", "auth_openidc",
 )  # fmt: skip
-_THREADS: Final = 256
-"""A request holds one; so no connection of any case waits for another."""
+_THREADS: Final = 320
+"""A request holds one. With some to spare, no connection waits for another, nor is one closed to make room."""
 
 _CONFIGURATION: Final = """
 ServerRoot {directory}

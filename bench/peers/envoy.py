@@ -87,7 +87,7 @@ def _address(host: str, port: int) -> dict[str, object]:
 
 def _version() -> str:
     seen = subprocess.run([PROGRAMS / "envoy", "--version"], capture_output=True, text=True, check=True)
-    return seen.stdout.split("/")[1]
+    return seen.stdout.rpartition("version: ")[2].split("/")[1]
 
 
 ENVOY: Final = Peer(name="envoy", title="Envoy, oauth2 filter", launch=_launch, version=_version)

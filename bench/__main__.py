@@ -21,12 +21,14 @@ from bench.peers import nginx, redis
 from bench.plot import Bar, plot
 from bench.prepare import prepare
 from bench.processes import BenchError
-from bench.rounds import Plan, measure
+from bench.rounds import FOREIGN, Plan, measure
 from bench.selection import PEERS, chosen_cases, chosen_peers, chosen_weights
 from bench.sites import DIRECT
 from bench.table import Server, as_text, of_case, of_targets
 from bench.targets import SESSIONS, WEBSOCKETS, Judged, judge_all
 
+_ROUNDS: Final = 3
+_SECONDS: Final = 6
 _SERVERS: Final = (
     Server(name=DIRECT, title="the backend itself"),
     *(Server(name=peer.name, title=peer.title) for peer in PEERS),
@@ -80,8 +82,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         return [name for name in text.split(",") if name]
 
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the gateway and its peers.")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each is measured (3)")
-    parser.add_argument("--seconds", type=int, default=6, help="how long each time (6)")
+    parser.add_argument("--rounds", type=int, default=_ROUNDS, help="how often each is measured (%(default)s)")
+    parser.add_argument("--seconds", type=int, default=_SECONDS, help="how long each time (%(default)s)")
     parser.add_argument("--only", type=names, default=[], help="names of servers, with commas")
     parser.add_argument("--cases", type=names, default=[], help="names of cases, with commas")
     parser.add_argument(
@@ -96,6 +98,7 @@ def _report(options: argparse.Namespace, results: Results, judged: Sequence[Judg
     versions = {peer.title: peer.version() for peer in PEERS if peer.name in measured and "-" not in peer.name}
     return Report(
         command=f"python -m bench --rounds {options.rounds} --seconds {options.seconds}",
+        remarks=_remarks(options, results),
         versions=[*versions.items(), ("backend", f"nginx {nginx.version()}"), ("Redis", redis.version())],
         targets=of_targets(judged),
         cases=[(title, table) for title, table in tables if table is not None],
@@ -103,10 +106,22 @@ def _report(options: argparse.Namespace, results: Results, judged: Sequence[Judg
     )
 
 
+def _remarks(options: argparse.Namespace, results: Results) -> list[str]:
+    remarks = []
+    if options.rounds < _ROUNDS or options.seconds < _SECONDS:
+        remarks.append("A short run, which shows that all is measured, and no figure to quote.")
+    most = max((one.foreign for rounds in results.values() for one in rounds.values()), default=0.0)
+    if most > FOREIGN:
+        remarks.append(f"Others used up to {most:.0%} of the servers' core meanwhile.")
+    return remarks
+
+
 def _show(report: Report) -> None:
     for title, table in report.cases:
         _tell(f"\n{title}\n{as_text(table)}")
     _tell(f"\n{as_text(report.targets)}\n\n{machine()}")
+    for one in report.remarks:
+        _tell(one)
     for title, version in report.versions:
         _tell(f"{title}: {version}")
     for one in report.oddities:

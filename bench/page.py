@@ -22,9 +22,10 @@ END: Final = "<!-- measured: end -->"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a run tells: the command, versions by title, the targets, a table for each case, and what was odd."""
+    """What a run tells: the command, what makes it worth less, versions by title, tables, and what was odd."""
 
     command: str
+    remarks: Sequence[str]
     versions: Sequence[tuple[str, str]]
     targets: Table
     cases: Sequence[tuple[str, Table]]
@@ -44,7 +45,7 @@ def section(report: Report) -> str:
     versions = "\n".join(f"- {title}: {version}" for title, version in report.versions)
     odd = "\n".join(f"- {one}" for one in report.oddities) or "None."
     parts = [
-        f"`{report.command}`, {today}, on {machine()}.",
+        " ".join([f"`{report.command}`, {today}, on {machine()}.", *report.remarks]),
         as_markdown(report.targets),
         *(f"### {title}\n\n{as_markdown(table)}" for title, table in report.cases),
         f"### What went wrong meanwhile\n\n{odd}",

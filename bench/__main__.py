@@ -21,7 +21,8 @@ from bench.peers import nginx, redis
 from bench.plot import Bar, plot
 from bench.prepare import prepare
 from bench.processes import BenchError
-from bench.rounds import FOREIGN, Plan, measure
+from bench.quiet import FOREIGN
+from bench.rounds import Plan, measure
 from bench.selection import PEERS, chosen_cases, chosen_peers, chosen_weights
 from bench.sites import DIRECT
 from bench.table import Server, as_text, of_case, of_targets
@@ -55,7 +56,7 @@ def _run(options: argparse.Namespace) -> int:
     peers = chosen_peers(options.only, cases)
     prepare()
     install(_tell)
-    plan = Plan(peers=peers, cases=cases, rounds=options.rounds, seconds=options.seconds)
+    plan = Plan(peers=peers, cases=cases, rounds=options.rounds, seconds=options.seconds, patience=options.patience)
     results, failures = measure(plan, _tell) if cases else ({}, [])
     weighed = {name: _weigh(name) for name in weights}
     failures += [f"{name}: {seen}" for name, seen in weighed.items() if isinstance(seen, str)]
@@ -84,6 +85,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the gateway and its peers.")
     parser.add_argument("--rounds", type=int, default=_ROUNDS, help="how often each is measured (%(default)s)")
     parser.add_argument("--seconds", type=int, default=_SECONDS, help="how long each time (%(default)s)")
+    parser.add_argument("--patience", type=int, default=0, help="seconds to wait before each until others are done")
     parser.add_argument("--only", type=names, default=[], help="names of servers, with commas")
     parser.add_argument("--cases", type=names, default=[], help="names of cases, with commas")
     parser.add_argument(
@@ -93,11 +95,12 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _report(options: argparse.Namespace, results: Results, judged: Sequence[Judged], odd: Sequence[str]) -> Report:
+    patience = f" --patience {options.patience}" if options.patience else ""
     tables = [(case.title, of_case(case, _SERVERS, results)) for case in CASES]
     measured = {name for name, _ in results}
     versions = {peer.title: peer.version() for peer in PEERS if peer.name in measured and "-" not in peer.name}
     return Report(
-        command=f"python -m bench --rounds {options.rounds} --seconds {options.seconds}",
+        command=f"python -m bench --rounds {options.rounds} --seconds {options.seconds}{patience}",
         remarks=_remarks(options, results),
         versions=[*versions.items(), ("backend", f"nginx {nginx.version()}"), ("Redis", redis.version())],
         targets=of_targets(judged),

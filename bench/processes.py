@@ -73,7 +73,7 @@ def plain_environment() -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith("GATEWAY_")
         and not name.lower().endswith("_proxy")
-        and name not in ("BIND", "WEB_CONCURRENCY", "GUNICORN_CMD_ARGS", "PYTHONPATH")
+        and name not in ("BIND", "WEB_CONCURRENCY", "WORKER_CLASS", "GUNICORN_CMD_ARGS", "PYTHONPATH")
     }
 
 

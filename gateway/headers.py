@@ -13,7 +13,7 @@ from gateway.cookies import CookiePolicy, is_own_set_cookie, without_own
 from gateway.errors import GROUPS_OVERAGE, GatewayError
 from gateway.route import Route
 from gateway.session import Session
-from gateway.target import RequestTarget
+from gateway.target import Environ, RequestTarget
 
 Headers = list[tuple[str, str]]
 """Field names in lower case with their values, in order."""
@@ -94,6 +94,13 @@ def header_rules(cookies: CookiePolicy, public_url: str, routes: Iterable[Route]
         reserved=_IDENTITY | injected | overrides,
         injected=frozenset(injected),
     )
+
+
+def client_headers(environ: Environ) -> Headers:
+    """List the fields of a request, as a WSGI environ has them."""
+    return [
+        (key[5:].replace("_", "-").lower(), str(value)) for key, value in environ.items() if key.startswith("HTTP_")
+    ]
 
 
 def inner_headers(

@@ -13,7 +13,7 @@ from wsgiref.types import StartResponse, WSGIApplication
 from werkzeug import Response
 
 from gateway.cookies import CookiePolicy
-from gateway.headers import HeaderRules, Headers, inner_headers, response_headers, seen_host
+from gateway.headers import HeaderRules, Headers, client_headers, inner_headers, response_headers, seen_host
 from gateway.held_answer import HeldAnswer, close_body
 from gateway.open_streams import Watch
 from gateway.request_limits import check_fields, limited_body, weight_of
@@ -153,16 +153,10 @@ def inner_environ(
         SESSION_KEY: None if session is None or route.upstream else replace(session, claims=deepcopy(session.claims)),
     }
     identity = {} if session is None else {"REMOTE_USER": session.subject, "AUTH_TYPE": "OpenIDConnect"}
-    headers = inner_headers(_headers(environ), target, route, session, rules, authorization)
+    headers = inner_headers(client_headers(environ), target, route, session, rules, authorization)
     check_fields(weight_of(headers), route.max_headers)
     body = {} if route.max_body is None else {"wsgi.input": limited_body(environ, route.max_body)}
     return {**kept, **_http_keys(headers), **made, **identity, **body}
-
-
-def _headers(environ: Environ) -> Headers:
-    return [
-        (key[5:].lower().replace("_", "-"), str(value)) for key, value in environ.items() if key.startswith("HTTP_")
-    ]
 
 
 def _http_keys(headers: Headers) -> dict[str, str]:

@@ -12,10 +12,11 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from gateway.background import Background
 from gateway.client_socket import client_socket
 from gateway.errors import INTERNAL, UPSTREAM_UNREACHABLE, GatewayError
+from gateway.headers import client_headers
 from gateway.switching import Switching
 from gateway.tunnel import Tunnels
 from gateway.upstream_answer import Answer, end_to_end, read_answer
-from gateway.upstream_body import Field, request_body
+from gateway.upstream_body import request_body
 from gateway.upstream_origin import NotConnected, Origin, Origins, Pool
 from gateway.upstream_pool import Connection, NothingReceived, StoppedReading
 from gateway.upstream_request import REPEATABLE, field_lines, forwarded_fields, request_line, via
@@ -229,7 +230,7 @@ def _read_request(
     fields = [
         ("Host", environ.get("HTTP_HOST") or authority),
         *([("Content-Type", environ["CONTENT_TYPE"])] if environ.get("CONTENT_TYPE") else []),
-        *forwarded_fields(_headers(environ), method),
+        *forwarded_fields(client_headers(environ), method),
         ("Via", via(environ.get("HTTP_VIA", ""), pseudonym)),
         *framing,
         *(UPGRADE_FIELDS if upgrade else ()),
@@ -237,7 +238,3 @@ def _read_request(
     repeatable = method in REPEATABLE and body == ()
     head = b"".join([line, field_lines(fields), b"\r\n"])
     return _Request(method=method, head=head, body=body, repeatable=repeatable, upgrade=upgrade)
-
-
-def _headers(environ: WSGIEnvironment) -> Iterator[Field]:
-    return ((key[5:].replace("_", "-").lower(), value) for key, value in environ.items() if key.startswith("HTTP_"))

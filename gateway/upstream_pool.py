@@ -30,7 +30,7 @@ MAX_LINE = 4096
 MAX_TRAILERS = 100
 
 _INTERIM_HEAD = re.compile(rb"HTTP/1\.1 1(?!01)[0-9]{2}[^\r\n]*\r\n(?:[^\r\n]+\r\n)*\r\n")
-_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t -~\x80-\xff]*)?")
+CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t -~\x80-\xff]*)?")
 END_OF_HEAD = re.compile(rb"\n\r?\n")
 
 
@@ -207,7 +207,7 @@ def until_closed(connection: Connection) -> Iterator[bytes]:
 
 
 def _chunk_size(connection: Connection) -> int:
-    size = _CHUNK_SIZE.fullmatch(connection.read_line()) or refuse_answer("a chunk size is malformed")
+    size = CHUNK_SIZE.fullmatch(connection.read_line()) or refuse_answer("a chunk size is malformed")
     return int(size[1], 16)
 
 

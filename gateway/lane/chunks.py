@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import enum
-import re
 
-from gateway.upstream_pool import MAX_LINE, MAX_TRAILERS, refuse_answer
-
-_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t -~\x80-\xff]*)?")
+from gateway.upstream_pool import CHUNK_SIZE, MAX_LINE, MAX_TRAILERS, refuse_answer
 
 
 class _Next(enum.Enum):
@@ -51,7 +48,7 @@ class ChunkDecoder:
         if not line.endswith(b"\r\n"):
             refuse_answer("a line among the chunks ends without CR")
         if self._next is _Next.SIZE:
-            size = _CHUNK_SIZE.fullmatch(line[:-2]) or refuse_answer("a chunk size is malformed")
+            size = CHUNK_SIZE.fullmatch(line[:-2]) or refuse_answer("a chunk size is malformed")
             self._left = int(size[1], 16)
             self._next = _Next.END_OF_CHUNK if self._left else _Next.TRAILER
         elif self._next is _Next.END_OF_CHUNK:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from gateway.errors import REQUEST_BODY_TOO_LARGE, GatewayError
-from gateway.headers import Headers, injected_headers, kept_headers
+from gateway.headers import client_headers, injected_headers, kept_headers
 from gateway.inner import Admitted, Passage
 from gateway.lane.incoming import Incoming
 from gateway.request_limits import check_fields, check_length, weight_of
-from gateway.target import Environ
 from gateway.upstream import Upstream
 from gateway.upstream_body import Field
 from gateway.upstream_request import field_lines, forwarded_fields, request_line, via
 from gateway.websocket import UPGRADE_FIELDS
+
+_MAX_MADE = 16
 
 
 def request_head(admitted: Admitted, upstream: Upstream, incoming: Incoming, *, upgrade: bool) -> bytes:
@@ -24,7 +25,7 @@ def request_head(admitted: Admitted, upstream: Upstream, incoming: Incoming, *, 
     environ, route, method = passage.environ, passage.route, incoming.method
     if route.max_body is not None:
         check_length(environ, route.max_body)
-    kept = kept_headers(_headers(environ), passage.rules)
+    kept = kept_headers(client_headers(environ), passage.rules)
     injected, weight = _injected(admitted, method)
     check_fields(weight_of(kept) + weight, route.max_headers)
     own = [
@@ -63,9 +64,6 @@ def _injected(admitted: Admitted, method: str) -> tuple[bytes, int]:
     return made
 
 
-_MAX_MADE = 16
-
-
 def _written(passage: Passage, method: str) -> tuple[bytes, int]:
     fields = injected_headers(passage.target, passage.route, passage.session, passage.rules, passage.authorization)
     return field_lines(forwarded_fields(fields, method)), weight_of(fields)
@@ -77,7 +75,3 @@ def _framing(incoming: Incoming) -> list[Field]:
         return [("Transfer-Encoding", "chunked")]
     length = incoming.environ.get("CONTENT_LENGTH")
     return [] if length is None else [("Content-Length", str(length))]
-
-
-def _headers(environ: Environ) -> Headers:
-    return [(key[5:].replace("_", "-").lower(), value) for key, value in environ.items() if key.startswith("HTTP_")]

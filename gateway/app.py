@@ -235,7 +235,13 @@ class Gateway:
             renew=partial(self._renewed, request, route, held) if renews else None,
             step_up=partial(self._login.step_up, request, held.session) if navigation else None,
         )
-        return react(status, headers)
+        try:
+            return react(status, headers)
+        except GatewayError:
+            raise
+        except Exception as error:
+            _log.exception("an error that nobody foresaw")
+            raise GatewayError(INTERNAL) from error
 
     def _renewed(self, request: Request, route: Route, held: HeldSession) -> Response | Admitted | None:
         renewed = self.authenticator.after_rejection(held)

@@ -1,6 +1,7 @@
 """The lane in process: a WSGI app that sends what it is asked to a lane on loopback, and gives back its answers."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,8 +13,10 @@ import uvloop
 
 from gateway import Gateway
 from gateway.lane.lane import Lane
+from gateway.lane.listening import Listening
 
 SECONDS: Final = 20.0
+BACKLOG: Final = 1024
 
 
 class LaneFace:
@@ -62,11 +65,12 @@ def run_lane(gateway: Gateway) -> Iterator[LaneFace]:
 
     async def serve() -> None:
         lane = Lane(gateway, base=base, keep_alive_seconds=SECONDS, threads=32)
-        server: Any = await loop.create_server(lane.new_client, "127.0.0.1", 0)
-        ports.append(server.sockets[0].getsockname()[1])
-        ready.set()
-        await stop.wait()
-        server.close()
+        with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as sock:
+            listening = Listening(loop, sock, lane.new_client)
+            ports.append(sock.getsockname()[1])
+            ready.set()
+            await stop.wait()
+            await listening.close()
         await lane.close(1.0)
 
     thread = threading.Thread(target=loop.run_until_complete, args=[serve()], daemon=True)

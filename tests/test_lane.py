@@ -1,21 +1,25 @@
 """The lane towards clients that break off, and around an app: what they get, and that nothing is left behind."""
 
+import asyncio
 import re
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 from wsgiref.types import StartResponse, WSGIApplication
 
 import pytest
+import uvloop
 from harness import base_config
 from lane_face import run_lane
 
 from gateway import Gateway
+from gateway.lane.listening import Listening
 
 SECONDS: Final = 10.0
+CROWD: Final = 60
 HEAD: Final = b"Host: app.example\r\n"
 CHUNKED: Final = b"POST /a HTTP/1.1\r\n" + HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 COUNTED: Final = b"POST /a HTTP/1.1\r\n" + HEAD + b"Content-Length: 5\r\n\r\n"
@@ -171,3 +175,31 @@ def test_a_thousand_requests_behind_each_other_are_all_answered() -> None:
         assert statuses(answered(open_it, GET * 1000, CLOSE)) == [200] * 1001
         unknown = GET.replace(b"/a", b"/../a")
         assert statuses(answered(open_it, unknown * 1000, CLOSE)) == [400] * 1000 + [200]
+
+
+def test_all_who_wait_are_taken_in_a_few_turns_of_the_loop() -> None:
+    """One a turn would have the last of a crowd wait for as many turns as there are clients, each full of work."""
+    met: list[asyncio.BaseTransport] = []
+
+    class Client(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            met.append(transport)
+
+    async def turns_until_served(sock: socket.socket) -> int:
+        listening = Listening(asyncio.get_running_loop(), sock, Client)
+        turns = 0
+        while len(met) < CROWD and turns < CROWD:
+            await asyncio.sleep(0)
+            turns += 1
+        await listening.close()
+        for transport in met:
+            transport.close()
+        await asyncio.sleep(0.05)  # A loop with open transports is not always ready to be closed.
+        return turns
+
+    with ExitStack() as stack:
+        sock = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=CROWD))
+        for _ in range(CROWD):
+            stack.enter_context(socket.create_connection(sock.getsockname(), timeout=SECONDS))
+        loop = stack.enter_context(closing(uvloop.new_event_loop()))
+        assert loop.run_until_complete(turns_until_served(sock)) < CROWD / 4

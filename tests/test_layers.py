@@ -49,8 +49,8 @@ ORDER: Final = (
     ),
     (
         "failures", "admission", "logs", "assembly", "endpoint_assembly", "app",
-        "lane", "lane.at_once", "lane.incoming", "lane.serving", "lane.client", "lane.chunks", "lane.upstream",
-        "lane.pool", "lane.origins", "lane.tunnel", "lane.heads", "lane.acting", "lane.attempts",
+        "lane", "lane.at_once", "lane.incoming", "lane.serving", "lane.client", "lane.listening", "lane.chunks",
+        "lane.upstream", "lane.pool", "lane.origins", "lane.tunnel", "lane.heads", "lane.acting", "lane.attempts",
         "lane.forwarding", "lane.in_thread", "lane.lane",
         "lane.worker", "gunicorn_conf", "devtls", "demo",
         "cli_registration", "cli_routes", "cli_sessions", "cli", "gateway",

@@ -5,10 +5,11 @@ from typing import Final
 
 import pytest
 from answering import run_before
-from harness import ORIGIN, Mode, Site, held_session
+from harness import ORIGIN, Mode, Site, error_code, held_session
 from peers.listener import Answer, Received
 
 from gateway.renewal import MIN_TOKEN_AGE
+from gateway.store import HeldSession
 from gateway.testing import Faults
 
 REFRESH: Final = "token.refresh_token"
@@ -132,3 +133,16 @@ def test_another_requests_new_token_is_used_without_asking_again() -> None:
         assert site.browser.fetch(f"{ORIGIN}/data").status == 200
         assert old not in site.received[-1].headers["authorization"]
         assert site.provider.calls[REFRESH] == 1
+
+
+def test_an_error_that_nobody_foresaw_is_answered_for_and_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(_: HeldSession) -> None:
+        raise RuntimeError("a detail that is nobody's business")
+
+    api = Api()
+    with run_before(api, CONFIG) as site:
+        signed_in(site, api)
+        monkeypatch.setattr(site.gateway.authenticator, "after_rejection", failing)
+        page = site.browser.fetch(f"{ORIGIN}/data")
+        assert (page.status, error_code(page)) == (500, "internal_error")
+        assert "business" not in page.text

@@ -20,6 +20,7 @@ from gunicorn.workers import base
 from gateway.app import Gateway
 from gateway.lane.incoming import Incoming
 from gateway.lane.lane import Lane
+from gateway.lane.listening import Listening
 
 _HEARTBEAT_SECONDS = 1.0
 
@@ -45,11 +46,8 @@ class LaneWorker(base.Worker):
         self.loop.add_signal_handler(signal.SIGABRT, self._abort)
 
     def run(self) -> None:
-        """Serve until told to stop."""
-        try:
-            self.loop.run_until_complete(self._serve())
-        finally:
-            self.loop.close()
+        """Serve until told to stop; the process ends with it, and the loop with that."""
+        self.loop.run_until_complete(self._serve())
 
     async def _serve(self) -> None:
         app: Any = self.wsgi
@@ -65,17 +63,14 @@ class LaneWorker(base.Worker):
         )
         context = sock.ssl_context(self.cfg) if self.cfg.is_ssl else None
         listeners: list[Any] = self.sockets
-        servers = [
-            await self.loop.create_server(lane.new_client, sock=one.sock, ssl=context, backlog=self.cfg.backlog)
-            for one in listeners
-        ]
+        listening = [Listening(self.loop, one.sock, lane.new_client, context=context) for one in listeners]
         while self.alive:
             self.notify()
             if os.getppid() != self.ppid or lane.served >= self.max_requests:
                 break
             await asyncio.sleep(_HEARTBEAT_SECONDS)
-        for server in servers:
-            server.close()
+        for one in listening:
+            await one.close()
         heartbeat = self.loop.create_task(self._beat())
         await lane.close(0 if self._quick else self.cfg.graceful_timeout)
         heartbeat.cancel()

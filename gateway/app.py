@@ -186,8 +186,12 @@ class Gateway:
         self, routes: Sequence[Route], session: Session | None, target: RequestTarget, *, ambient: bool = True
     ) -> Decision:
         """Decide by the rules."""
-        url, now = self.settings.public_url, int(self._clock())
-        return decide_all(routes, session, target, public_origin=url, now=now, ambient=ambient)
+        url = self.settings.public_url
+        return decide_all(routes, session, target, public_origin=url, now=self.now(), ambient=ambient)
+
+    def now(self) -> int:
+        """Tell the second since the epoch, by which decisions are made."""
+        return int(self._clock())
 
     def _answered(self, request: Request, endpoint: Endpoint) -> Response:
         if endpoint.methods is None or request.target.method in endpoint.methods:

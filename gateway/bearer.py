@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from gateway.client_address import Network
 from gateway.errors import (
     ACCESS_TOKEN_BOUND,
     ACCESS_TOKEN_ISS_MISMATCH,
@@ -35,7 +36,6 @@ from gateway.provider import Provider
 from gateway.route import Bearer, Route
 from gateway.session import Session
 from gateway.store import Clock, SessionStore
-from gateway.target import Network
 from gateway.token_cache import TokenCache
 from gateway.token_questions import Questions, Refusals
 

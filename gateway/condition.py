@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from math import isnan
 
 from gateway.claims import claim_at, claim_values, email_domains, is_withheld, vouched
+from gateway.client_address import Network
 from gateway.session import Session
-from gateway.target import Network
 
 _NUMBER = re.compile(r"-?[0-9]{1,15}")
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from gateway.client_address import Network
 from gateway.config_model import DEFAULT_PROVIDER, Document, ForwardAuthModel, SessionModel, StoreModel
 from gateway.config_provider import OwnAddresses, ProviderSettings, provider_settings
 from gateway.config_route import route_of
@@ -23,7 +24,6 @@ from gateway.oidc.keys import OwnKey
 from gateway.route import Route
 from gateway.sealing import KeyRing
 from gateway.session import Lifetimes
-from gateway.target import Network
 
 UNREGISTERED = "(not registered yet)"
 """Stands for what a provider has not told us yet."""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
 from gateway.claims import claim_at, is_withheld, vouched
 from gateway.cookies import CookiePolicy, is_own_set_cookie, without_own
 from gateway.errors import GROUPS_OVERAGE, GatewayError
+from gateway.remembered import remembered
 from gateway.route import Route
 from gateway.session import Session
-from gateway.target import Environ, RequestTarget
+from gateway.target import Environ, RequestTarget, field_name
 
 Headers = list[tuple[str, str]]
 """Field names in lower case with their values, in order."""
@@ -55,7 +55,6 @@ METHOD_OVERRIDES = frozenset({"x-http-method", "x-http-method-override", "x-meth
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.:/-]*)\}")
 _NOT_ALPHANUMERIC = re.compile(r"[^a-z0-9]")
-_MAX_REMEMBERED = 64
 _SAFE_IN_VALUES = "".join(chr(octet) for octet in range(0x20, 0x7F) if chr(octet) != "%")
 
 
@@ -74,7 +73,7 @@ class HeaderRules:
 
     def is_reserved(self, name: str) -> bool:
         """Tell whether a field of that name is ours to set, also when written with `_` or in another case."""
-        folded = _folded(name) if len(name) <= _MAX_REMEMBERED else _fold(name)
+        folded = _fold(name)
         return folded in self.reserved or folded.startswith(_IDENTITY_PREFIXES)
 
 
@@ -98,9 +97,7 @@ def header_rules(cookies: CookiePolicy, public_url: str, routes: Iterable[Route]
 
 def client_headers(environ: Environ) -> Headers:
     """List the fields of a request, as a WSGI environ has them."""
-    return [
-        (key[5:].replace("_", "-").lower(), str(value)) for key, value in environ.items() if key.startswith("HTTP_")
-    ]
+    return [(field_name(key), str(value)) for key, value in environ.items() if key.startswith("HTTP_")]
 
 
 def inner_headers(
@@ -229,19 +226,26 @@ def response_headers(headers: Headers, cookies: CookiePolicy, *, personal: bool,
     What a session was needed for is `personal`: no shared cache may give it to others, whatever the app, which knows of
     no login, says or does not say (RFC 9111 5.2.2.7).
     """
-    kept = [pair for pair in headers if not (pair[0].lower() == "set-cookie" and is_own_set_cookie(cookies, pair[1]))]
+    kept, caching = [], []
+    for pair in headers:
+        name = pair[0].lower()
+        if name == "set-cookie" and is_own_set_cookie(cookies, pair[1]):
+            continue
+        if personal and name in _CACHING:
+            caching += [pair[1]] if name == "cache-control" else []
+        else:
+            kept.append(pair)
     kept += [("Vary", vary)] if vary else []
-    if not personal:
-        return kept
-    others = [pair for pair in kept if pair[0].lower() not in _CACHING]
-    return [*others, ("Cache-Control", _personal(value for name, value in kept if name.lower() == "cache-control"))]
+    return [*kept, ("Cache-Control", _personal(caching))] if personal else kept
 
 
 _CACHING = frozenset({"cache-control", "cdn-cache-control", "surrogate-control", "x-accel-expires"})
 """What caches go by; all but the first are for shared caches alone, and often go before it (RFC 9213)."""
 
 
-def _personal(values: Iterable[str]) -> str:
+def _personal(values: Sequence[str]) -> str:
+    if not values:
+        return "private"
     # The app sees `Authorization`, which keeps shared caches away by itself (RFC 9111 3.5); they see a cookie instead.
     directives = [item.strip() for value in values for item in value.split(",") if item.strip()]
     kept = [item for item in directives if item.lower().partition("=")[0] not in ("public", "s-maxage")]
@@ -249,11 +253,9 @@ def _personal(values: Iterable[str]) -> str:
     return ", ".join(kept if private else [*kept, "private"])
 
 
+@remembered(longest=64, entries=4096)
 def _fold(name: str) -> str:
     return _NOT_ALPHANUMERIC.sub("-", name.lower())
-
-
-_folded = lru_cache(maxsize=4096)(_fold)
 
 
 def _replaced(headers: Headers, route: Route) -> Headers:

@@ -54,6 +54,11 @@ class Passage:
         """The `Host` that the inner app gets."""
         return _host(self.rules, self.route, self.target)
 
+    @property
+    def is_proven(self) -> bool:
+        """Whether a proof is among the fields, which is for this request alone (RFC 9449 4.1)."""
+        return any(name == "dpop" for name, _ in self.authorization)
+
     def inner_environ(self) -> dict[str, Any]:
         """Make the environ of the inner app; raises as `inner_environ` does."""
         return inner_environ(self.environ, self.target, self.route, self.session, self.rules, self.authorization)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from posixpath import normpath
 from typing import Any
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
+from gateway.client_address import Network, client_address, counted_client, forwarded_for, is_trusted
 from gateway.errors import (
     HOST_INVALID,
     METHOD_REFUSED,
@@ -18,9 +18,9 @@ from gateway.errors import (
     TARGET_MALFORMED,
     GatewayError,
 )
+from gateway.remembered import remembered
 
 Environ = Mapping[str, Any]
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MAX_TARGET_LENGTH = 8192
 MAX_HOST_LENGTH = 255
@@ -92,18 +92,17 @@ def read_target(environ: Environ, trusted_proxies: Sequence[Network], hops: int 
     Raises `method_refused`, `host_invalid`, `target_malformed` and `target_ambiguous`.
     """
     method = str(environ.get("REQUEST_METHOD", ""))
-    if not _METHOD.fullmatch(method) or method in REFUSED_METHODS:
-        raise GatewayError(METHOD_REFUSED, f"method {method[:32]!r}")
+    _check_method(method)
     raw_path, query = _raw_target(environ)
     path = canonical_path(raw_path)
-    peer_trusted = _is_trusted(str(environ.get("REMOTE_ADDR", "")), trusted_proxies)
+    peer_trusted = is_trusted(str(environ.get("REMOTE_ADDR", "")), trusted_proxies)
     behind = peer_trusted or hops > 0
     return RequestTarget(
         method=method,
         scheme=_scheme(environ, peer_trusted=behind),
         host=_host(environ, peer_trusted=behind),
-        client=_counted_client(environ, hops) if hops else _client(environ, trusted_proxies),
-        forwarded_for=_forwarded_for(environ, peer_trusted=behind),
+        client=counted_client(environ, hops) if hops else client_address(environ, trusted_proxies),
+        forwarded_for=forwarded_for(environ, peer_trusted=behind),
         peer_trusted=peer_trusted,
         path=path,
         query=query,
@@ -112,10 +111,17 @@ def read_target(environ: Environ, trusted_proxies: Sequence[Network], hops: int 
         upgrade=_asks_for_upgrade(environ),
         fetch_site=environ.get("HTTP_SEC_FETCH_SITE", ""),
         origin=environ.get("HTTP_ORIGIN", ""),
-        names=frozenset(key[5:].replace("_", "-").lower() for key in environ if key.startswith("HTTP_")),
+        names=frozenset([field_name(key) for key in environ if key.startswith("HTTP_")]),
     )
 
 
+@remembered(longest=64)
+def field_name(key: str) -> str:
+    """Name the field that a key of an environ holds, in lower case."""
+    return key[5:].replace("_", "-").lower()
+
+
+@remembered(longest=256)
 def canonical_path(path: str) -> str:
     """Bring an encoded path into the one form that is matched and forwarded (RFC 3986 6.2.2).
 
@@ -168,6 +174,12 @@ def safe_return_to(url: str, public_url: str) -> str:
     query = f"?{parts.query}" if parts.query else ""
     fragment = f"#{parts.fragment}" if parts.fragment else ""
     return path + query + fragment
+
+
+@remembered(longest=32, entries=64)
+def _check_method(method: str) -> None:
+    if not _METHOD.fullmatch(method) or method in REFUSED_METHODS:
+        raise GatewayError(METHOD_REFUSED, f"method {method[:32]!r}")
 
 
 def _raw_target(environ: Environ) -> tuple[str, str]:
@@ -241,47 +253,14 @@ def _scheme(environ: Environ, *, peer_trusted: bool) -> str:
 def _host(environ: Environ, *, peer_trusted: bool) -> str:
     forwarded = environ.get("HTTP_X_FORWARDED_HOST", "").strip() if peer_trusted else ""
     host = str(forwarded or environ.get("HTTP_HOST", ""))
+    return _checked_host(host)
+
+
+@remembered(longest=MAX_HOST_LENGTH, entries=256)
+def _checked_host(host: str) -> str:
     if len(host) > MAX_HOST_LENGTH or not _HOST.fullmatch(host):
         raise GatewayError(HOST_INVALID, f"host {host[:64]!r}")
     return host.lower()
-
-
-def _client(environ: Environ, trusted_proxies: Sequence[Network]) -> str:
-    # The rightmost address that is not one of our proxies: everything left of it is the client's own word.
-    address = str(environ.get("REMOTE_ADDR", ""))
-    hops = [hop.strip() for hop in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
-    while hops and _is_trusted(address, trusted_proxies):
-        address = hops.pop()
-    parsed = _address(address)
-    return "" if parsed is None else str(parsed)
-
-
-def _counted_client(environ: Environ, hops: int) -> str:
-    # Each proxy adds who spoke to it, so the last so many entries are theirs; where there are fewer, somebody has come
-    # by another way, and nothing is known.
-    chain = [hop.strip() for hop in environ.get("HTTP_X_FORWARDED_FOR", "").split(",")]
-    parsed = _address(chain[-hops]) if len(chain) >= hops else None
-    return "" if parsed is None else str(parsed)
-
-
-def _forwarded_for(environ: Environ, *, peer_trusted: bool) -> str:
-    peer = str(_address(environ.get("REMOTE_ADDR", "")) or environ.get("REMOTE_ADDR", ""))
-    earlier = environ.get("HTTP_X_FORWARDED_FOR", "").strip() if peer_trusted else ""
-    return f"{earlier}, {peer}" if earlier else peer
-
-
-def _is_trusted(address: str, trusted_proxies: Sequence[Network]) -> bool:
-    parsed = _address(address)
-    return parsed is not None and any(parsed in network for network in trusted_proxies)
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        parsed = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    # A socket that serves both families names an IPv4 peer as ::ffff:a.b.c.d (RFC 4291 2.5.5.2).
-    return getattr(parsed, "ipv4_mapped", None) or parsed
 
 
 def _asks_for_upgrade(environ: Environ) -> bool:

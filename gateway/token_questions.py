@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from gateway.backoff import Backoff
+from gateway.client_address import Network
 from gateway.errors import PROVIDER_UNREACHABLE, GatewayError, Problem, ProviderUnavailable
 from gateway.kept import BACKOFF_SECONDS, Clock, Pause
 from gateway.oidc.introspection import Introspection
 from gateway.provider import Provider
-from gateway.target import Network
 
 MAX_CALLS = 8
 """How many questions about unknown tokens are under way at once: who makes tokens up must not flood the provider."""

@@ -15,7 +15,7 @@ from gateway.errors import INTERNAL, UPSTREAM_UNREACHABLE, GatewayError
 from gateway.headers import client_headers
 from gateway.switching import Switching
 from gateway.tunnel import Tunnels
-from gateway.upstream_answer import Answer, end_to_end, read_answer
+from gateway.upstream_answer import Answer, read_answer
 from gateway.upstream_body import request_body
 from gateway.upstream_origin import NotConnected, Origin, Origins, Pool
 from gateway.upstream_pool import Connection, NothingReceived, StoppedReading
@@ -75,20 +75,21 @@ class Upstream:
         self._tunnels.check()
         request = _read_request(environ, self.authority, self.base, self.pseudonym, upgrade=True)
         done = self._exchange(request)
-        if done.answer.status != 101:
+        if done.answer.head.status != 101:
             return self._answered(done, start_response)
         switching = Switching(self._tunnels, client, done.connection)
         try:
-            start_response("101 Switching Protocols", check_switch(done.answer, environ))
+            start_response("101 Switching Protocols", check_switch(done.answer.head, environ))
         except BaseException:
             switching.close()
             raise
         return switching
 
     def _answered(self, done: _Exchanged, start_response: StartResponse) -> Iterable[bytes]:
+        head = done.answer.head
         response = _Response(done.answer.body, done.connection, done.pool)
         try:
-            start_response(f"{done.answer.status} {done.answer.reason}", end_to_end(done.answer))
+            start_response(f"{head.status} {head.reason}", head.passed)
         except BaseException:
             response.close()
             raise
@@ -143,7 +144,7 @@ class Upstream:
         head = f"GET {self.base}{self._health_path} HTTP/1.1\r\nHost: {self.authority}\r\nConnection: close\r\n\r\n"
         with closing(pool.connect()) as connection:
             connection.send(head.encode("latin-1"))
-            status = read_answer(connection, "GET").status
+            status = read_answer(connection, "GET").head.status
         if not 200 <= status < 400:
             raise GatewayError(UPSTREAM_UNREACHABLE, f"its health check answers {status}")
 

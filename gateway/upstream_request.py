@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 
 from gateway.errors import FORWARDING_LOOP, INTERNAL, METHOD_REFUSED, TARGET_MALFORMED, GatewayError
+from gateway.remembered import remembered
 from gateway.upstream_answer import HOP_BY_HOP
 from gateway.upstream_body import LENGTH, Field
 
@@ -16,8 +16,6 @@ REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 # These are written from what they mean; an expectation is the server's to meet, which it did before it called us.
 _WRITTEN_ANEW = frozenset({"content-length", "content-type", "expect", "host", "via"})
 _NOT_FORWARDED = HOP_BY_HOP | _WRITTEN_ANEW
-
-_MAX_REMEMBERED = 64
 
 _TARGET = re.compile(r"/[!-~]*")
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -52,7 +50,7 @@ def forwarded_fields(headers: Iterable[Field], method: str) -> Iterator[Field]:
         if name == "max-forwards" and method == "OPTIONS" and LENGTH.fullmatch(value):
             yield "Max-Forwards", str(int(value) - 1)  # RFC 9110 7.6.2
         else:
-            yield _titled(name) if len(name) <= _MAX_REMEMBERED else name.title(), value
+            yield _titled(name), value
 
 
 def via(received: str, pseudonym: str) -> str:
@@ -63,6 +61,6 @@ def via(received: str, pseudonym: str) -> str:
     return f"{received}, 1.1 {pseudonym}" if received.strip() else f"1.1 {pseudonym}"
 
 
-@lru_cache(maxsize=1024)
+@remembered(longest=64)
 def _titled(name: str) -> str:
     return name.title()

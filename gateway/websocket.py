@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterable
 from wsgiref.types import WSGIEnvironment
 
-from gateway.upstream_answer import Answer, Head
+from gateway.upstream_answer import Head
 from gateway.upstream_body import Field
 from gateway.upstream_pool import refuse_answer
 
@@ -35,7 +35,7 @@ def asks_for_websocket(environ: WSGIEnvironment) -> bool:
     return environ.get("HTTP_SEC_WEBSOCKET_VERSION") == VERSION and _is_key(_key(environ))
 
 
-def check_switch(answer: Answer | Head, environ: WSGIEnvironment) -> list[Field]:
+def check_switch(answer: Head, environ: WSGIEnvironment) -> list[Field]:
     """Check that a 101 grants the WebSocket that was asked for (RFC 6455 4.1), and list the fields that go on.
 
     Raises `upstream_answer_invalid`.
@@ -82,10 +82,10 @@ def _is_key(key: str) -> bool:
         return False
 
 
-def _values(answer: Answer | Head, name: str) -> list[str]:
+def _values(answer: Head, name: str) -> list[str]:
     return [value for field, value in answer.fields if field.lower() == name]
 
 
-def _tokens(answer: Answer | Head, name: str) -> list[str]:
+def _tokens(answer: Head, name: str) -> list[str]:
     values: Iterable[str] = _values(answer, name)
     return [token.strip().lower() for value in values for token in value.split(",") if token.strip()]

@@ -12,7 +12,7 @@ MAX_MODULE_LINES: Final = 300
 MAX_FUNCTION_LINES: Final = 45
 
 ORDER: Final = (
-    ("problem", "errors"),
+    ("problem", "errors", "remembered"),
     (
         "oidc", "oidc.messages", "oidc.jose", "oidc.keys", "oidc.jwe", "oidc.challenge", "oidc.dpop", "oidc.client",
         "oidc.metadata", "oidc.transaction", "oidc.claims_reading", "oidc.client_auth", "oidc.protected",
@@ -21,7 +21,8 @@ ORDER: Final = (
         "oidc.client_metadata", "oidc.registration",
         "oidc.logout", "oidc.logout_token",
         "background", "single_flight", "local_cache", "revocation",
-        "claims", "sealing", "session", "target", "condition", "route", "policy", "cookies", "headers",
+        "claims", "sealing", "session", "client_address", "target", "condition", "route", "policy",
+        "cookies", "headers",
     ),
     (
         "config_values", "config_authorization_model", "config_provider_model", "config_route_model",
@@ -49,7 +50,8 @@ ORDER: Final = (
     ),
     (
         "failures", "admission", "logs", "assembly", "endpoint_assembly", "app",
-        "lane", "lane.at_once", "lane.incoming", "lane.serving", "lane.client", "lane.listening", "lane.chunks",
+        "lane", "lane.at_once", "lane.recollection", "lane.incoming", "lane.serving", "lane.client",
+        "lane.listening", "lane.chunks",
         "lane.upstream", "lane.pool", "lane.origins", "lane.tunnel", "lane.heads", "lane.acting", "lane.attempts",
         "lane.forwarding", "lane.in_thread", "lane.lane",
         "lane.worker", "gunicorn_conf", "devtls", "demo",

@@ -9,6 +9,7 @@ import pytest
 from harness import ISSUER, NOW, ORIGIN, Clock, Site, error_code, held_session, run_site
 from werkzeug.wrappers import Response
 
+from gateway.client_address import Network
 from gateway.errors import (
     ACCESS_TOKEN_AUD_MISMATCH,
     TOKEN_INACTIVE,
@@ -16,7 +17,6 @@ from gateway.errors import (
     ProviderUnavailable,
 )
 from gateway.kept import BACKOFF_SECONDS
-from gateway.target import Network
 from gateway.testing import Faults, Page
 from gateway.token_cache import TokenCache
 from gateway.token_questions import MAX_CLIENTS, MAX_REFUSED, MAX_REFUSED_OF_ONE, REFUSED_SECONDS, Refusals

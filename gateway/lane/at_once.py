@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from gateway.app import Gateway
 from gateway.cookies import session_handles
 from gateway.endpoints.request import Request
@@ -9,14 +12,36 @@ from gateway.endpoints.table import endpoint_at
 from gateway.errors import GatewayError
 from gateway.inner import Admitted
 from gateway.policy import Verdict, asks_who, bearer_ways, fitting_session, is_decided_at_once
+from gateway.route import Route
 from gateway.target import Environ, read_target
 
 
-def admit_at_once(gateway: Gateway, environ: Environ) -> Admitted | None:
-    """Let a request in that can be; None for every other, which `Gateway.outcome` decides on.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a request says by itself: the rules for its target, and the sessions that it names."""
 
-    It is the story of `Gateway.outcome` for those whose session is at hand, by the same functions.
+    request: Request
+    routes: Sequence[Route]
+    handles: Sequence[bytes]
+
+
+class Remembered:
+    """What was made of a request; good for the same octets on the same connection.
+
+    `admitted` is for the session that it names and for the second `decided_at`, `head` is what the upstream was sent.
     """
+
+    __slots__ = ("admitted", "asked", "decided_at", "head")
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        self.admitted: Admitted | None = None
+        self.decided_at = 0
+        self.head: bytes | None = None
+
+
+def read_at_once(gateway: Gateway, environ: Environ) -> Asked | None:
+    """Read a request as `Gateway.outcome` would; None for what it has to decide on itself."""
     settings = gateway.settings
     if environ["REQUEST_METHOD"] == "OPTIONS" or gateway.is_astray(environ):
         return None
@@ -25,16 +50,35 @@ def admit_at_once(gateway: Gateway, environ: Environ) -> Admitted | None:
         if endpoint_at(gateway.endpoints, target.path) is not None:
             return None
         routes = gateway.routes.match_all(target)
-        if not all(map(is_decided_at_once, routes)) or ("HTTP_AUTHORIZATION" in environ and bearer_ways(routes)):
-            return None
-        request = Request(target=target, environ=environ)
-        handles = session_handles(settings.cookies, request.cookies) if asks_who(routes) else []
-        held = gateway.authenticator.session_at_hand(handles)
-        if handles and held is None:
-            return None
-        session = fitting_session(routes, None if held is None else held.session)
-        if gateway.decision(routes, session, target).verdict is not Verdict.ALLOW:
-            return None
-        return gateway.admitted(request, routes[0], session, None if session is None else held)
     except GatewayError:
         return None  # Whoever decides on it will say so, and log it.
+    if not all(map(is_decided_at_once, routes)) or ("HTTP_AUTHORIZATION" in environ and bearer_ways(routes)):
+        return None
+    request = Request(target=target, environ=environ)
+    handles = session_handles(settings.cookies, request.cookies) if asks_who(routes) else ()
+    return Asked(request=request, routes=routes, handles=handles)
+
+
+def admit_at_once(gateway: Gateway, asked: Asked, remembered: Remembered | None = None) -> Admitted | None:
+    """Let a request in that can be; None for every other, which `Gateway.outcome` decides on.
+
+    It is the story of `Gateway.outcome` for those whose session is at hand, by the same functions.
+    """
+    held = gateway.authenticator.session_at_hand(asked.handles)
+    if asked.handles and held is None:
+        return None
+    now = gateway.now()
+    if remembered is not None and remembered.admitted is not None:
+        if remembered.admitted.held is held and remembered.decided_at == now:
+            return remembered.admitted
+        remembered.admitted = remembered.head = None
+    session = fitting_session(asked.routes, None if held is None else held.session)
+    if gateway.decision(asked.routes, session, asked.request.target).verdict is not Verdict.ALLOW:
+        return None
+    try:
+        admitted = gateway.admitted(asked.request, asked.routes[0], session, None if session is None else held)
+    except GatewayError:
+        return None
+    if remembered is not None and admitted.held is held and not admitted.passage.is_proven:
+        remembered.admitted, remembered.decided_at = admitted, now
+    return admitted

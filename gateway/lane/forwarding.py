@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from gateway.errors import REQUEST_INCOMPLETE, GatewayError
@@ -13,12 +14,12 @@ from gateway.inner import Admitted
 from gateway.lane.acting import Abortable, Acting
 from gateway.lane.attempts import Attempts
 from gateway.lane.client import ClientConnection
-from gateway.lane.heads import check_received, request_head
+from gateway.lane.heads import check_received, head_for, request_head
 from gateway.lane.incoming import Incoming
 from gateway.lane.origins import LaneUpstream
 from gateway.lane.tunnel import Tunnel
 from gateway.lane.upstream import UpstreamConnection
-from gateway.upstream_answer import Framing, Head, end_to_end
+from gateway.upstream_answer import Framing, Head
 from gateway.upstream_pool import NothingReceived
 from gateway.upstream_request import REPEATABLE
 from gateway.websocket import asks_for_websocket, check_switch
@@ -55,11 +56,12 @@ class Forwarding:
         environ = self._incoming.environ
         try:
             self.wants_upgrade = self._incoming.upgrade and asks_for_websocket(environ)
+            upstream = self._upstream.upstream
             if self.wants_upgrade:
                 self._acting.check_tunnels()
-            self._head = request_head(
-                self._admitted, self._upstream.upstream, self._incoming, upgrade=self.wants_upgrade
-            )
+                self._head = request_head(self._admitted, upstream, self._incoming, upgrade=True)
+            else:
+                self._head = head_for(self._admitted, upstream, self._incoming)
         except GatewayError as error:
             self._give_up(error)
             return
@@ -112,18 +114,17 @@ class Forwarding:
 
     def head_received(self, head: Head) -> None:
         """Start the answer, or look at it first where something may have to be done about it."""
-        fields = end_to_end(head)
         if head.status == 101:
             self._switch(head)
             return
         react = self._admitted.react
-        if react is not None and (head.status == 401 or any(name.lower() == "dpop-nonce" for name, _ in fields)):
+        if react is not None and (head.status == 401 or "dpop-nonce" in head.names):
             self._held_back = []
             if self._connection is not None:
                 self._connection.pause_reading()
-            self._acting.in_thread(lambda: react(head.status, fields), lambda done: self._reacted(head, fields, done))
+            self._acting.in_thread(lambda: react(head.status, head.passed), partial(self._reacted, head))
             return
-        self._answer(head, fields)
+        self._answer(head)
 
     def piece_received(self, data: bytes) -> None:
         """Send a piece of the answer."""
@@ -186,7 +187,7 @@ class Forwarding:
     def _is_repeatable(self) -> bool:
         return self.method in REPEATABLE and not self._received and not self._incoming.chunked
 
-    def _reacted(self, head: Head, fields: list[tuple[str, str]], done: asyncio.Future[Any]) -> None:
+    def _reacted(self, head: Head, done: asyncio.Future[Any]) -> None:
         pieces, self._held_back = self._held_back or [], None
         if self._over:
             return
@@ -199,7 +200,7 @@ class Forwarding:
             self._leave()
             self._acting.act(self._client, self._incoming, other)
             return
-        self._answer(head, fields)
+        self._answer(head)
         for piece in pieces:
             self._client.send(piece)
         if self._ended:
@@ -207,10 +208,10 @@ class Forwarding:
         elif self._connection is not None:
             self._connection.resume_reading()
 
-    def _answer(self, head: Head, fields: list[tuple[str, str]]) -> None:
+    def _answer(self, head: Head) -> None:
         length = head.length if head.framing is Framing.COUNTED else None
         try:
-            out = self._acting.allowed(self._admitted.passage.environ, self._admitted.answer_headers(fields))
+            out = self._acting.allowed(self._admitted.passage.environ, self._admitted.answer_headers(head.passed))
         except GatewayError as error:
             self._give_up(error)
             return

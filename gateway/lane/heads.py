@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.errors import REQUEST_BODY_TOO_LARGE, GatewayError
 from gateway.headers import client_headers, injected_headers, kept_headers
 from gateway.inner import Admitted, Passage
+from gateway.lane.at_once import Remembered
 from gateway.lane.incoming import Incoming
 from gateway.request_limits import check_fields, check_length, weight_of
 from gateway.upstream import Upstream
@@ -13,6 +14,16 @@ from gateway.upstream_request import field_lines, forwarded_fields, request_line
 from gateway.websocket import UPGRADE_FIELDS
 
 _MAX_MADE = 16
+
+
+def head_for(admitted: Admitted, upstream: Upstream, incoming: Incoming) -> bytes:
+    """Return the head of a request that may have been written before; raises as `request_head` does."""
+    remembered: Remembered | None = None if incoming.recollection is None else incoming.recollection.made
+    if remembered is None or remembered.admitted is not admitted:
+        return request_head(admitted, upstream, incoming, upgrade=False)
+    if remembered.head is None:
+        remembered.head = request_head(admitted, upstream, incoming, upgrade=False)
+    return remembered.head
 
 
 def request_head(admitted: Admitted, upstream: Upstream, incoming: Incoming, *, upgrade: bool) -> bytes:
@@ -52,8 +63,7 @@ def _injected(admitted: Admitted, method: str) -> tuple[bytes, int]:
     passage, held = admitted.passage, admitted.held
     target, route = passage.target, passage.route
     # A proof is for one request alone, a signed identity for a minute.
-    changes = route.identity_jwt or any(name == "dpop" for name, _ in passage.authorization)
-    if held is None or changes:
+    if held is None or route.identity_jwt or passage.is_proven:
         return _written(passage, method)
     key = (id(route), target.client, target.forwarded_for, target.host)
     made = held.made.get(key)

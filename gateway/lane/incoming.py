@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
 import httptools
 
+from gateway.lane.recollection import Recollection, Recollections
+from gateway.remembered import remembered
+
 MAX_FIELDS = 100
 MAX_FIELD = 16380
 MAX_TARGET = 8190
 MAX_HEAD = 65536
-
-_MAX_REMEMBERED = 64
 
 
 class Job(Protocol):
@@ -40,18 +40,30 @@ class Job(Protocol):
 
 
 class Incoming:
-    """A request whose head has been read; its body waits here until there is a job that takes it."""
+    """A request whose head has been read; its body waits here until there is a job that takes it.
+
+    `recollection` is there if the connection keeps what was made of the request for when the same octets come again.
+    """
 
     __slots__ = (
         "began_at", "buffered", "chunked", "complete", "environ", "expects_continue", "failed", "http_1_0",
-        "job", "keep_alive", "method", "pieces", "upgrade",
+        "job", "keep_alive", "method", "pieces", "recollection", "upgrade",
     )  # fmt: skip
 
-    def __init__(self, environ: dict[str, Any], method: str, *, keep_alive: bool, upgrade: bool) -> None:
+    def __init__(
+        self,
+        environ: dict[str, Any],
+        method: str,
+        *,
+        keep_alive: bool,
+        upgrade: bool,
+        recollection: Recollection | None = None,
+    ) -> None:
         self.environ = environ
         self.method = method
         self.keep_alive = keep_alive
         self.upgrade = upgrade
+        self.recollection = recollection
         self.http_1_0 = environ["SERVER_PROTOCOL"] == "HTTP/1.0"
         self.chunked = "HTTP_TRANSFER_ENCODING" in environ
         self.expects_continue = not self.http_1_0 and environ.get("HTTP_EXPECT", "").lower() == "100-continue"
@@ -93,6 +105,21 @@ class Incoming:
         if self.job is not None:
             self.job.body_failed()
 
+    @classmethod
+    def again(cls, recollection: Recollection) -> Incoming:
+        """Make the request anew whose octets have come again."""
+        made = cls(
+            dict(recollection.environ), recollection.method, keep_alive=True, upgrade=False, recollection=recollection
+        )
+        made.complete = True
+        return made
+
+    @property
+    def can_come_again(self) -> bool:
+        """Whether the same octets would be the same request, whole and without a body."""
+        plain = not (self.upgrade or self.chunked or self.expects_continue)
+        return self.complete and self.keep_alive and plain and not self.buffered
+
 
 class Refused(Exception):
     """What a client sends is no request: `status` and `text` say why, and the connection ends."""
@@ -119,7 +146,9 @@ class RequestReader:
         self._head_octets = 0
         self._refused: Refused | None = None
         self._last: Incoming | None = None
+        self._requests = 0
         self._resumed: Incoming | None = None
+        self._recollections = Recollections()
         self.reading: Incoming | None = None
         self.in_head = False
 
@@ -128,7 +157,13 @@ class RequestReader:
 
         Raises `Refused`.
         """
+        between = not self.in_head and self.reading is None and (self._last is None or self._last.keep_alive)
+        known = self._recollections.find(data) if between else None
+        if known is not None:
+            self._begun(Incoming.again(known))
+            return b""
         rest = b""
+        self._requests = 0
         try:
             rest = self._fed(data)
         except httptools.HttpParserError as error:
@@ -138,7 +173,13 @@ class RequestReader:
         self._head_octets = self._head_octets + len(data) if self.in_head else 0
         if self._head_octets > MAX_HEAD:
             raise Refused(431, "the head is too large")
+        if between and self._requests == 1 and not self.in_head:
+            self._keep(data, self._last)
         return rest
+
+    def _keep(self, octets: bytes, incoming: Incoming | None) -> None:
+        if incoming is not None and incoming.can_come_again:
+            incoming.recollection = self._recollections.keep(octets, incoming.environ, incoming.method)
 
     def _fed(self, data: bytes) -> bytes:
         try:
@@ -174,9 +215,7 @@ class RequestReader:
         if self._fields > MAX_FIELDS or len(name) + len(value) > MAX_FIELD:
             self._refuse(431, "too many fields, or one that is too large")
         elif self.in_head:
-            self._add(
-                _key(name) if len(name) <= _MAX_REMEMBERED else _make_key(name), value.strip(b" \t").decode("latin-1")
-            )
+            self._add(_key(name), value.strip(b" \t").decode("latin-1"))
 
     def on_headers_complete(self) -> None:
         """Make the request of its head."""
@@ -207,6 +246,7 @@ class RequestReader:
             environ, method, keep_alive=parser.should_keep_alive(), upgrade=parser.should_upgrade() or False
         )
         self._last = self.reading
+        self._requests += 1
         self._begun(self.reading)
 
     def on_body(self, data: bytes) -> None:
@@ -235,10 +275,8 @@ class RequestReader:
         self._refused = self._refused or Refused(status, text)
 
 
-def _make_key(name: bytes) -> str:
+@remembered(longest=64)
+def _key(name: bytes) -> str:
     # `_` and `-` would be the same there, so that one could be sent in the place of the other.
     key = "" if b"_" in name else name.decode("latin-1").upper().replace("-", "_")
     return key if key in ("", "CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
-
-
-_key = lru_cache(maxsize=1024)(_make_key)

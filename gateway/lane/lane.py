@@ -15,7 +15,7 @@ from werkzeug import Response
 from gateway.app import Gateway
 from gateway.errors import REQUEST_INCOMPLETE, TUNNELS_FULL, GatewayError
 from gateway.inner import Admitted
-from gateway.lane.at_once import admit_at_once
+from gateway.lane.at_once import Remembered, admit_at_once, read_at_once
 from gateway.lane.client import ClientConnection
 from gateway.lane.forwarding import Forwarding
 from gateway.lane.in_thread import InThread, Outcome
@@ -73,7 +73,7 @@ class Lane:
             self.fail(client, incoming, GatewayError(REQUEST_INCOMPLETE, "the body is malformed, or was cut"))
             return
         try:
-            admitted = admit_at_once(self.gateway, incoming.environ)
+            admitted = self._at_once(incoming)
         except Exception:  # noqa: BLE001 - fails closed whatever it was.
             _log.exception("an error that nobody foresaw")
             admitted = None
@@ -81,6 +81,18 @@ class Lane:
             self._threads.submit(InThread(self, client, incoming).run)
         else:
             self.act(client, incoming, admitted)
+
+    def _at_once(self, incoming: Incoming) -> Admitted | None:
+        recollection = incoming.recollection
+        remembered: Remembered | None = None if recollection is None else recollection.made
+        if remembered is not None:
+            return admit_at_once(self.gateway, remembered.asked, remembered)
+        asked = read_at_once(self.gateway, incoming.environ)
+        if asked is None:
+            return None
+        if recollection is not None:
+            recollection.made = remembered = Remembered(asked)
+        return admit_at_once(self.gateway, asked, remembered)
 
     def act(self, client: ClientConnection, incoming: Incoming, outcome: Outcome) -> None:
         """Act on what was decided."""

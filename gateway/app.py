@@ -20,7 +20,7 @@ from gateway.cookies import session_handles
 from gateway.cors import Cors
 from gateway.endpoint_assembly import Parts, lay_out_endpoints, make_form, make_login
 from gateway.endpoints.request import Request
-from gateway.endpoints.table import Endpoint, endpoint_at
+from gateway.endpoints.table import Endpoint
 from gateway.errors import (
     ACCESS_DENIED,
     INTERNAL,
@@ -145,7 +145,7 @@ class Gateway:
             raise GatewayError(STORE_PER_PROCESS, "session.store.type: memory serves one process; use file or redis")
         target = read_target(environ, self.settings.trusted_proxies, self.settings.trusted_hops)
         request = Request(target=target, environ=environ)
-        endpoint = endpoint_at(self.endpoints, target.path)
+        endpoint = self.endpoints.at(target.path)
         if endpoint is not None:
             return self._answered(request, endpoint)
         routes = self.routes.match_all(target)

@@ -53,12 +53,20 @@ class Condition:
     all_of: tuple[Condition, ...] = ()
     none_of: tuple[Condition, ...] = ()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is asked."""
+        asked = self.scope or self.claims or self.email_domains or self.networks
+        return not (asked or self.any_of or self.all_of or self.none_of)
+
     def missing(self, session: Session, client: str) -> str | None:
         """Name the first thing that is not shown, or None; `client` is the address of the user agent."""
-        return next(self._lacking(session, client), None)
+        return None if self.is_empty else next(self._lacking(session, client), None)
 
     def withheld(self, session: Session) -> str | None:
         """Name a claim that the provider keeps elsewhere, so that nothing can be said about it, or None."""
+        if self.is_empty:
+            return None
         return next((name for name in self.claim_names() if is_withheld(session.claims, name)), None)
 
     def admits(self, client: str, *, against: bool = False) -> bool:
@@ -66,6 +74,8 @@ class Condition:
 
         `against` asks whether it speaks against everybody from there, as in a `not`; then one that is not known does.
         """
+        if self.is_empty:
+            return True
         if against and (self.scope or self.claims or self.email_domains):
             return False
         return (

@@ -121,12 +121,16 @@ def read_cookies(header: str) -> list[tuple[str, str]]:
 
 def without_own(policy: CookiePolicy, header: str) -> str:
     """Cut our cookies out of a `Cookie` field and leave the others as they came."""
+    if not header:
+        return ""
     kept = [part.strip() for part in header.split(";") if not _has_own(policy, part)]
     return "; ".join(part for part in kept if part)
 
 
 def _has_own(policy: CookiePolicy, part: str) -> bool:
     # Some servers join two `Cookie` fields by a comma (RFC 9113 8.2.3 wants a semicolon).
+    if policy.name.lower() not in part.lower():
+        return False
     return any(policy.is_own(piece.partition("=")[0]) for piece in part.split(","))
 
 
@@ -138,7 +142,10 @@ def is_own_set_cookie(policy: CookiePolicy, line: str) -> bool:
 
 def session_handles(policy: CookiePolicy, header: str) -> list[bytes]:
     """Read the session handles of a request; what is not one is passed over."""
-    values = [value for name, value in read_cookies(header) if name == policy.session]
+    own = policy.session
+    if own not in header:
+        return []
+    values = [value for name, value in read_cookies(header) if name == own]
     handles = (_decoded(value) for value in values[:MAX_HANDLES])
     return [handle for handle in handles if handle is not None and len(handle) == HANDLE_BYTES]
 

@@ -18,7 +18,7 @@ from gateway.endpoints.login import LoginEndpoints
 from gateway.endpoints.logout import LogoutEndpoints
 from gateway.endpoints.session import SessionEndpoints
 from gateway.endpoints.single_logout import SingleLogoutEndpoints
-from gateway.endpoints.table import Endpoints, EndpointTable, endpoint_table
+from gateway.endpoints.table import Endpoints, EndpointsByPath, endpoint_table
 from gateway.provider import Provider
 from gateway.responses import Responses
 from gateway.single_logout import SingleLogout
@@ -60,7 +60,7 @@ def make_form(settings: Settings, authenticator: Authenticator, responses: Respo
     )
 
 
-def lay_out_endpoints(parts: Parts) -> EndpointTable:
+def lay_out_endpoints(parts: Parts) -> EndpointsByPath:
     """Make the endpoints, and lay them out by path."""
     settings, authenticator, responses = parts.settings, parts.authenticator, parts.responses
     logout = SingleLogout(providers=parts.providers, store=parts.store)
@@ -98,4 +98,4 @@ def lay_out_endpoints(parts: Parts) -> EndpointTable:
             tokens=settings.admin_tokens,
         ),
     )
-    return endpoint_table(settings, endpoints)
+    return EndpointsByPath(endpoint_table(settings, endpoints))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from urllib.parse import quote, urlsplit
 
 from gateway.claims import claim_at, is_withheld, vouched
@@ -62,7 +63,8 @@ _SAFE_IN_VALUES = "".join(chr(octet) for octet in range(0x20, 0x7F) if chr(octet
 class HeaderRules:
     """What holds for every request: our cookies, the browser's scheme, and the names that are never the client's.
 
-    `injected` are those among them that some route injects.
+    `injected` are those among them that some route injects. `is_reserved` tells whether a field of a name is ours to
+    set, also when written with `_` or in another case.
     """
 
     cookies: CookiePolicy
@@ -70,11 +72,11 @@ class HeaderRules:
     public_host: str
     reserved: frozenset[str]
     injected: frozenset[str] = frozenset()
+    is_reserved: Callable[[str], bool] = field(init=False, repr=False, compare=False)
 
-    def is_reserved(self, name: str) -> bool:
-        """Tell whether a field of that name is ours to set, also when written with `_` or in another case."""
-        folded = _fold(name)
-        return folded in self.reserved or folded.startswith(_IDENTITY_PREFIXES)
+    def __post_init__(self) -> None:
+        """Have what was told of a name remembered."""
+        object.__setattr__(self, "is_reserved", remembered(longest=64)(partial(_is_reserved, self.reserved)))
 
 
 def header_rules(cookies: CookiePolicy, public_url: str, routes: Iterable[Route]) -> HeaderRules:
@@ -97,7 +99,7 @@ def header_rules(cookies: CookiePolicy, public_url: str, routes: Iterable[Route]
 
 def client_headers(environ: Environ) -> Headers:
     """List the fields of a request, as a WSGI environ has them."""
-    return [(field_name(key), str(value)) for key, value in environ.items() if key.startswith("HTTP_")]
+    return [(name, str(value)) for key, value in environ.items() if (name := field_name(key))]
 
 
 def inner_headers(
@@ -121,7 +123,7 @@ def kept_headers(headers: Headers, rules: HeaderRules) -> Headers:
     kept = [
         pair for pair in _without_connection_fields(headers) if pair[0] != "cookie" and not rules.is_reserved(pair[0])
     ]
-    cookie = without_own(rules.cookies, "; ".join(value for name, value in headers if name == "cookie"))
+    cookie = without_own(rules.cookies, "; ".join([value for name, value in headers if name == "cookie"]))
     return [*kept, ("cookie", cookie)] if cookie else kept
 
 
@@ -253,7 +255,11 @@ def _personal(values: Sequence[str]) -> str:
     return ", ".join(kept if private else [*kept, "private"])
 
 
-@remembered(longest=64, entries=4096)
+def _is_reserved(reserved: frozenset[str], name: str) -> bool:
+    folded = _fold(name)
+    return folded in reserved or folded.startswith(_IDENTITY_PREFIXES)
+
+
 def _fold(name: str) -> str:
     return _NOT_ALPHANUMERIC.sub("-", name.lower())
 
@@ -264,7 +270,7 @@ def _replaced(headers: Headers, route: Route) -> Headers:
 
 
 def _without_connection_fields(headers: Headers) -> Headers:
-    values = ",".join(value for name, value in headers if name == "connection")
+    values = ",".join([value for name, value in headers if name == "connection"])
     if not values:
         return headers
     folded = {token.strip().lower().replace("_", "-") for token in values.split(",")} - _NOT_DROPPED

@@ -108,7 +108,7 @@ class RouteTable:
 
 def asks_who(routes: Iterable[Route]) -> bool:
     """Tell whether a decision by these rules needs to know who is asking."""
-    return any(route.access in (Access.OPTIONAL, Access.REQUIRED) for route in routes)
+    return any(route.access is Access.REQUIRED or route.access is Access.OPTIONAL for route in routes)
 
 
 def is_decided_at_once(route: Route) -> bool:
@@ -141,10 +141,11 @@ def decide_all(
     ambient: bool = True,
 ) -> Decision:
     """Decide by several rules: what the first of them says that does not allow, else that it is allowed."""
-    decisions = (
-        decide(route, session, target, public_origin=public_origin, now=now, ambient=ambient) for route in routes
-    )
-    return next((decision for decision in decisions if decision.verdict is not Verdict.ALLOW), _ALLOW)
+    for route in routes:
+        decision = decide(route, session, target, public_origin=public_origin, now=now, ambient=ambient)
+        if decision is not _ALLOW:
+            return decision
+    return _ALLOW
 
 
 def decide(

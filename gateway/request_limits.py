@@ -16,7 +16,7 @@ _AROUND_A_FIELD = 4
 
 def weight_of(headers: Headers) -> int:
     """Tell how many octets fields are."""
-    return sum(len(name) + len(value) + _AROUND_A_FIELD for name, value in headers)
+    return sum([len(name) + len(value) + _AROUND_A_FIELD for name, value in headers])
 
 
 def check_fields(weight: int, limit: int) -> None:

@@ -66,6 +66,8 @@ class Requirement:
 
     def step_up(self, session: Session, now: int) -> StepUp | None:
         """Tell what a new login would have to show that this one does not, or None (RFC 9470)."""
+        if not self.acr and self.max_age is None:
+            return None
         return None if session.satisfies(self.demand, now) else self.demand
 
 

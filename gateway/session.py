@@ -99,6 +99,8 @@ class Session:
         """
         if self.access_expires_at is None or self.refresh_token is None:
             return False
+        if now < self.access_expires_at - lifetimes.refresh_leeway - lifetimes.refresh_jitter:
+            return False
         half = (self.access_expires_at - self.access_issued_at) // 2
         leeway = min(lifetimes.refresh_leeway, half)
         jitter = int(self._chance() * min(lifetimes.refresh_jitter, half - leeway))

@@ -30,6 +30,7 @@ _MOVED = frozenset({"HTTP_SCRIPT_NAME", "HTTP_PATH_INFO"})
 _METHOD = re.compile(r"[A-Z][A-Z0-9!#$%&'*+.^_`|~-]{0,31}")
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _PATH_CHARACTERS = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*")
+_QUERY = re.compile(r"[!\"$-~]*")
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _PATH_SAFE = "/!$&'()*+,;=:@-._~"
@@ -111,14 +112,14 @@ def read_target(environ: Environ, trusted_proxies: Sequence[Network], hops: int 
         upgrade=_asks_for_upgrade(environ),
         fetch_site=environ.get("HTTP_SEC_FETCH_SITE", ""),
         origin=environ.get("HTTP_ORIGIN", ""),
-        names=frozenset([field_name(key) for key in environ if key.startswith("HTTP_")]),
+        names=frozenset(filter(None, map(field_name, environ))),
     )
 
 
 @remembered(longest=64)
 def field_name(key: str) -> str:
-    """Name the field that a key of an environ holds, in lower case."""
-    return key[5:].replace("_", "-").lower()
+    """Name the field that a key of an environ holds, in lower case; empty for a key that holds none."""
+    return key[5:].replace("_", "-").lower() if key.startswith("HTTP_") else ""
 
 
 @remembered(longest=256)
@@ -196,7 +197,8 @@ def _raw_target(environ: Environ) -> tuple[str, str]:
     path, _, query = str(raw).partition("?")
     if len(raw) > MAX_TARGET_LENGTH or not path.startswith("/"):
         raise GatewayError(TARGET_MALFORMED, "the target is too long or not in origin form")
-    if unquote_to_bytes(path) != decoded_path.encode("latin-1", "replace"):
+    plain = path == decoded_path and path.isascii() and "%" not in path
+    if not plain and unquote_to_bytes(path) != decoded_path.encode("latin-1", "replace"):
         raise GatewayError(TARGET_AMBIGUOUS, "PATH_INFO is not the path of the target")
     if query != environ.get("QUERY_STRING", ""):
         raise GatewayError(TARGET_AMBIGUOUS, "QUERY_STRING is not the query of the target")
@@ -205,7 +207,7 @@ def _raw_target(environ: Environ) -> tuple[str, str]:
 
 def _checked_query(environ: Environ) -> str:
     query = str(environ.get("QUERY_STRING", ""))
-    if "#" in query or not query.isascii() or any(character <= " " or character == "\x7f" for character in query):
+    if not _QUERY.fullmatch(query):
         raise GatewayError(TARGET_MALFORMED, "the query has characters that no query has")
     return query
 

@@ -42,17 +42,20 @@ class Framing(enum.Enum):
 class Head:
     """The head of a final answer, or of a 101; `length` is that of a counted body.
 
-    `passed` are the fields that go on to the client, `names` those of all in lower case.
+    `passed` are the fields that go on to the client.
     """
 
     status: int
     reason: str
     fields: tuple[Field, ...]
     passed: list[Field]
-    names: frozenset[str]
     framing: Framing
     length: int
     persistent: bool
+
+    def has(self, name: str) -> bool:
+        """Tell whether there is a field of that name, which is in lower case."""
+        return any(field.lower() == name for field, _ in self.fields)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +98,6 @@ def check_head(lines: Sequence[bytes], method: str, *, upgrade: bool = False) ->
         reason=reason,
         fields=tuple([field for _, field in lowered]),
         passed=_passed(lowered, listed, status),
-        names=frozenset([name for name, _ in lowered]),
         framing=framing,
         length=length,
         persistent=not http_1_0 and framing is not Framing.UNTIL_CLOSED and "close" not in listed["connection"],

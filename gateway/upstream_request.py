@@ -19,7 +19,7 @@ _NOT_FORWARDED = HOP_BY_HOP | _WRITTEN_ANEW
 
 _TARGET = re.compile(r"/[!-~]*")
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_LINE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\t -~\x80-\xff]*")
+_LINES = re.compile(r"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\t -~\x80-\xff]*\r\n)*")
 
 
 def request_line(method: str, base: str, target: str) -> bytes:
@@ -33,13 +33,12 @@ def request_line(method: str, base: str, target: str) -> bytes:
 
 def field_lines(fields: Iterable[Field]) -> bytes:
     """Write fields, each on its line; raises `internal_error` for one that cannot be a line."""
-    lines = []
-    for name, value in fields:
-        line = f"{name}: {value}"
-        if not _LINE.fullmatch(line):
-            raise GatewayError(INTERNAL, f"the field {name[:64]!r} cannot be sent")
-        lines.append(line)
-    return "\r\n".join([*lines, ""]).encode("latin-1")
+    lines = [f"{name}: {value}\r\n" for name, value in fields]
+    text = "".join(lines)
+    # As many ends as there are fields: none has a line break of its own.
+    if not _LINES.fullmatch(text) or text.count("\n") != len(lines):
+        raise GatewayError(INTERNAL, "a field cannot be sent")
+    return text.encode("latin-1")
 
 
 def forwarded_fields(headers: Iterable[Field], method: str) -> Iterator[Field]:
@@ -55,6 +54,8 @@ def forwarded_fields(headers: Iterable[Field], method: str) -> Iterator[Field]:
 
 def via(received: str, pseudonym: str) -> str:
     """Add ourselves to `Via` (RFC 9110 7.6.3); raises `forwarding_loop` where we are in it already (7.6)."""
+    if not received:
+        return f"1.1 {pseudonym}"
     for hop in received.split(","):
         if pseudonym.lower() in hop.lower().split()[1:2]:
             raise GatewayError(FORWARDING_LOOP, f"Via names {pseudonym}")

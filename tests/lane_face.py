@@ -3,8 +3,9 @@
 import asyncio
 import socket
 import threading
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from typing import Any, Final
 from wsgiref.types import StartResponse
@@ -18,6 +19,9 @@ from gateway.lane.listening import Listening
 SECONDS: Final = 20.0
 BACKLOG: Final = 1024
 
+Peer = tuple[tuple[str, Any], ...]
+"""What an environ says of who asks."""
+
 
 class LaneFace:
     """Stands where the gateway's WSGI app would."""
@@ -25,29 +29,44 @@ class LaneFace:
     def __init__(self, port: int, peers: dict[int, Mapping[str, Any]]) -> None:
         self.port = port
         self._peers = peers
+        self._idle: dict[Peer, list[HTTPConnection]] = defaultdict(list)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
         """Ask the lane as the client of the environ."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
+        connection = self._connection(environ)
+        connection.putrequest(environ["REQUEST_METHOD"], _target(environ), skip_host=True, skip_accept_encoding=True)
+        for name, value in _fields(environ):
+            connection.putheader(name, value.encode("latin-1"))
+        length = int(environ.get("CONTENT_LENGTH") or 0)
         try:
-            connection.connect()
-            own = ("REMOTE_ADDR", "wsgi.url_scheme")
-            self._peers[connection.sock.getsockname()[1]] = {key: environ[key] for key in own if key in environ}
-            connection.putrequest(
-                environ["REQUEST_METHOD"], _target(environ), skip_host=True, skip_accept_encoding=True
-            )
-            for name, value in _fields(environ):
-                connection.putheader(name, value.encode("latin-1"))
-            length = int(environ.get("CONTENT_LENGTH") or 0)
             connection.endheaders(environ["wsgi.input"].read(length) if length else None)
             answer = connection.getresponse()
             body = answer.read()
-            dropped = ("transfer-encoding", "connection", "date")
-            headers = [(name, value) for name, value in answer.getheaders() if name.lower() not in dropped]
-            start_response(f"{answer.status} {answer.reason}", headers)
-            return [body]
-        finally:
+        except BaseException:
             connection.close()
+            raise
+        if connection.sock is not None:  # The lane keeps it, too.
+            self._idle[_peer(environ)].append(connection)
+        dropped = ("transfer-encoding", "connection", "date")
+        headers = [(name, value) for name, value in answer.getheaders() if name.lower() not in dropped]
+        start_response(f"{answer.status} {answer.reason}", headers)
+        return [body]
+
+    def close(self) -> None:
+        """Hang up."""
+        for connections in self._idle.values():
+            for connection in connections:
+                connection.close()
+
+    def _connection(self, environ: Mapping[str, Any]) -> HTTPConnection:
+        """Take a connection of that client's, so that what the lane remembers of its requests is put to the test."""
+        peer = _peer(environ)
+        with suppress(IndexError):
+            return self._idle[peer].pop()
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
+        connection.connect()
+        self._peers[connection.sock.getsockname()[1]] = dict(peer)
+        return connection
 
 
 @contextmanager
@@ -76,12 +95,18 @@ def run_lane(gateway: Gateway) -> Iterator[LaneFace]:
     thread = threading.Thread(target=loop.run_until_complete, args=[serve()], daemon=True)
     thread.start()
     assert ready.wait(SECONDS)
+    face = LaneFace(ports[0], peers)
     try:
-        yield LaneFace(ports[0], peers)
+        yield face
     finally:
+        face.close()
         loop.call_soon_threadsafe(stop.set)
         thread.join(SECONDS)
         loop.close()
+
+
+def _peer(environ: Mapping[str, Any]) -> Peer:
+    return tuple((key, environ[key]) for key in ("REMOTE_ADDR", "wsgi.url_scheme") if key in environ)
 
 
 def _target(environ: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.lane.incoming import MAX_FIELD, MAX_FIELDS, MAX_HEAD, MAX_TARGET, Incoming, Refused, RequestReader
+from gateway.lane.recollection import MAX_OCTETS
 
 HOST = b"Host: app.example\r\n"
 GET = b"GET /a HTTP/1.1\r\n" + HOST
@@ -78,6 +79,49 @@ def test_a_head_without_end_is_refused_before_it_is_large() -> None:
     with pytest.raises(Refused) as refused:
         read(GET + b"X-A: " + b"a" * (MAX_HEAD + 1000), 1000)
     assert refused.value.status == 431
+
+
+@pytest.mark.parametrize(
+    ("sent", "comes_again"),
+    [
+        pytest.param(GET + b"Cookie: a=1\r\n\r\n", True, id="a GET"),
+        pytest.param(b"\r\n" + GET + b"\r\n", True, id="an empty line before it"),
+        pytest.param(GET + b"\r\n" + GET + b"\r\n", False, id="two at once"),
+        pytest.param(GET + b"\r\nGET /b", False, id="the beginning of another"),
+        pytest.param(b"POST /a HTTP/1.1\r\n" + HOST + b"Content-Length: 2\r\n\r\nhi", False, id="a body"),
+        pytest.param(
+            b"POST /a HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", False, id="chunks"
+        ),
+        pytest.param(GET + b"Expect: 100-continue\r\n\r\n", False, id="an expectation"),
+        pytest.param(GET + b"X-A: " + b"a" * MAX_OCTETS + b"\r\n\r\n", False, id="one that is long"),
+        pytest.param(b"GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", True, id="HTTP/1.0"),
+    ],
+)
+def test_the_same_octets_are_the_same_request_each_time(sent: bytes, comes_again: bool) -> None:
+    """One that ends with the beginning of another is continued by what would have come again."""
+    found: list[Incoming] = []
+    reader = RequestReader({"SCRIPT_NAME": ""}, found.append)
+    times = 2 if sent.endswith(b"/b") else 5
+    for _ in range(times):
+        reader.feed(sent if not reader.in_head else b" HTTP/1.1\r\n" + HOST + b"\r\n" + sent)
+    first = found[0]
+    again = [one for one in found if one.environ["RAW_URI"] == "/a"]
+    assert len(again) == times * sent.count(b" /a ")
+    assert all(one.environ == first.environ and one.method == first.method for one in again)
+    assert all((one.complete, one.keep_alive, one.pieces) == (True, True, first.pieces) for one in again)
+    assert (again[-1].recollection is not None) == comes_again
+    assert len({id(one.environ) for one in again}) == len(again)
+
+
+def test_nothing_comes_again_behind_a_last_request() -> None:
+    found: list[Incoming] = []
+    reader = RequestReader({}, found.append)
+    for _ in range(3):
+        reader.feed(GET + b"\r\n")
+    reader.feed(GET + b"Connection: close\r\n\r\n")
+    with pytest.raises(Refused):
+        reader.feed(GET + b"\r\n")
+    assert len(found) == 4
 
 
 def test_requests_behind_each_other_are_each_their_own() -> None:

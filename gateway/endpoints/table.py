@@ -31,6 +31,23 @@ class Endpoint:
 EndpointTable = Mapping[str, Endpoint]
 """Endpoints by path; one whose path ends in a slash is at all paths below it."""
 
+
+class EndpointsByPath:
+    """Finds the endpoint at a path."""
+
+    def __init__(self, table: EndpointTable) -> None:
+        self._table = table
+        self.paths = tuple(table)
+        self._below = tuple((path, endpoint) for path, endpoint in table.items() if path.endswith("/"))
+
+    def at(self, path: str) -> Endpoint | None:
+        """Return the endpoint, if there is one."""
+        exact = self._table.get(path)
+        if exact is not None or not self._below:
+            return exact
+        return next((endpoint for start, endpoint in self._below if path.startswith(start)), None)
+
+
 _READ = ("GET", "HEAD")
 
 
@@ -69,14 +86,6 @@ def endpoint_table(settings: Settings, endpoints: Endpoints) -> EndpointTable:
         "/ping": Endpoint(methods=_READ, answer=session.ping),
         "/ready": Endpoint(methods=_READ, answer=session.ready),
     }
-
-
-def endpoint_at(table: EndpointTable, path: str) -> Endpoint | None:
-    """Find the endpoint at a path."""
-    exact = table.get(path)
-    if exact is not None:
-        return exact
-    return next((one for start, one in table.items() if start.endswith("/") and path.startswith(start)), None)
 
 
 def _ext_authz(settings: Settings, endpoint: ForwardAuthEndpoint) -> EndpointTable:

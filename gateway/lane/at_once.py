@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from gateway.app import Gateway
 from gateway.cookies import session_handles
 from gateway.endpoints.request import Request
-from gateway.endpoints.table import endpoint_at
 from gateway.errors import GatewayError
 from gateway.inner import Admitted
 from gateway.policy import Verdict, asks_who, bearer_ways, fitting_session, is_decided_at_once
@@ -47,7 +46,7 @@ def read_at_once(gateway: Gateway, environ: Environ) -> Asked | None:
         return None
     try:
         target = read_target(environ, settings.trusted_proxies, settings.trusted_hops)
-        if endpoint_at(gateway.endpoints, target.path) is not None:
+        if gateway.endpoints.at(target.path) is not None:
             return None
         routes = gateway.routes.match_all(target)
     except GatewayError:

@@ -40,7 +40,7 @@ class Attempts:
         """Begin with the first origin."""
         self._fresh = fresh
         self._origins = self._upstream.in_turn()
-        self._try_next(GatewayError(UPSTREAM_UNREACHABLE, "an upstream without origins"))
+        self._try_next(None)
 
     def again(self) -> None:
         """Try the same origin once more, on a connection that was never used."""
@@ -68,10 +68,10 @@ class Attempts:
         """Try no more."""
         self._over = True
 
-    def _try_next(self, failure: GatewayError) -> None:
+    def _try_next(self, failure: GatewayError | None) -> None:
         origin = self._origin = next(self._origins, None)
         if origin is None:
-            self._given_up(failure)
+            self._given_up(failure or GatewayError(UPSTREAM_UNREACHABLE, "an upstream without origins"))
             return
         connection = None if self._fresh else origin[1].take()
         if connection is None:

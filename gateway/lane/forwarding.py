@@ -118,7 +118,7 @@ class Forwarding:
             self._switch(head)
             return
         react = self._admitted.react
-        if react is not None and (head.status == 401 or "dpop-nonce" in head.names):
+        if react is not None and (head.status == 401 or head.has("dpop-nonce")):
             self._held_back = []
             if self._connection is not None:
                 self._connection.pause_reading()

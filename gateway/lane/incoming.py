@@ -214,8 +214,12 @@ class RequestReader:
         self._fields += 1
         if self._fields > MAX_FIELDS or len(name) + len(value) > MAX_FIELD:
             self._refuse(431, "too many fields, or one that is too large")
-        elif self.in_head:
-            self._add(_key(name), value.strip(b" \t").decode("latin-1"))
+        elif self.in_head and (key := _key(name)):
+            text = value.strip(b" \t").decode("latin-1")
+            if key in self._environ:
+                self._add(key, text)
+            else:
+                self._environ[key] = text
 
     def on_headers_complete(self) -> None:
         """Make the request of its head."""
@@ -261,15 +265,10 @@ class RequestReader:
             reading.end()
 
     def _add(self, key: str, value: str) -> None:
-        if not key:
-            return
-        environ = self._environ
-        if key not in environ:
-            environ[key] = value
-        elif key.startswith("CONTENT_"):
+        if key.startswith("CONTENT_"):
             self._refuse(400, f"{key} twice")
         else:
-            environ[key] = f"{environ[key]},{value}"
+            self._environ[key] = f"{self._environ[key]},{value}"
 
     def _refuse(self, status: int, text: str) -> None:
         self._refused = self._refused or Refused(status, text)

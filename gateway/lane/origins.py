@@ -16,10 +16,13 @@ class LaneUpstream:
     def __init__(self, upstream: Upstream, loop: asyncio.AbstractEventLoop) -> None:
         self.upstream = upstream
         self._pools = {id(pool): AsyncPool(pool.origin, loop) for pool in upstream.origins.all()}
+        self._both = [(pool, self._pools[id(pool)]) for pool in upstream.origins.all()]
 
     def in_turn(self) -> Iterator[tuple[Pool, AsyncPool]]:
         """Yield the origins in the order in which to try them."""
         self.upstream.watch_health()
+        if len(self._both) == 1:
+            return iter(self._both)
         return iter([(pool, self._pools[id(pool)]) for pool in self.upstream.origins.in_turn()])
 
     def failed(self, pool: Pool) -> None:

@@ -9,10 +9,12 @@ from gateway.app import Gateway
 from gateway.cookies import session_handles
 from gateway.endpoints.request import Request
 from gateway.errors import GatewayError
+from gateway.headers import Headers
 from gateway.inner import Admitted
 from gateway.policy import Verdict, asks_who, bearer_ways, fitting_session, is_decided_at_once
 from gateway.route import Route
 from gateway.target import Environ, read_target
+from gateway.upstream_answer import Head
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,16 +29,18 @@ class Asked:
 class Remembered:
     """What was made of a request; good for the same octets on the same connection.
 
-    `admitted` is for the session that it names and for the second `decided_at`, `head` is what the upstream was sent.
+    `admitted` is for the session that it names and for the second `decided_at`; by it, `head` is what the upstream is
+    sent, and `answer` what the fields of its answer became.
     """
 
-    __slots__ = ("admitted", "asked", "decided_at", "head")
+    __slots__ = ("admitted", "answer", "asked", "decided_at", "head")
 
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
         self.admitted: Admitted | None = None
         self.decided_at = 0
         self.head: bytes | None = None
+        self.answer: tuple[Head, Headers] | None = None
 
 
 def read_at_once(gateway: Gateway, environ: Environ) -> Asked | None:
@@ -70,7 +74,7 @@ def admit_at_once(gateway: Gateway, asked: Asked, remembered: Remembered | None 
     if remembered is not None and remembered.admitted is not None:
         if remembered.admitted.held is held and remembered.decided_at == now:
             return remembered.admitted
-        remembered.admitted = remembered.head = None
+        remembered.admitted = remembered.head = remembered.answer = None
     session = fitting_session(asked.routes, None if held is None else held.session)
     if gateway.decision(asked.routes, session, asked.request.target).verdict is not Verdict.ALLOW:
         return None

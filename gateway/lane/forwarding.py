@@ -9,9 +9,11 @@ from functools import partial
 from typing import Any
 
 from gateway.errors import REQUEST_INCOMPLETE, GatewayError
+from gateway.headers import Headers
 from gateway.held_answer import close_body
 from gateway.inner import Admitted
 from gateway.lane.acting import Abortable, Acting
+from gateway.lane.at_once import Remembered
 from gateway.lane.attempts import Attempts
 from gateway.lane.client import ClientConnection
 from gateway.lane.heads import check_received, head_for, request_head
@@ -118,7 +120,8 @@ class Forwarding:
             self._switch(head)
             return
         react = self._admitted.react
-        if react is not None and (head.status == 401 or head.has("dpop-nonce")):
+        proven = self._admitted.passage.is_proven
+        if react is not None and (head.status == 401 or (proven and head.has("dpop-nonce"))):
             self._held_back = []
             if self._connection is not None:
                 self._connection.pause_reading()
@@ -211,13 +214,26 @@ class Forwarding:
     def _answer(self, head: Head) -> None:
         length = head.length if head.framing is Framing.COUNTED else None
         try:
-            out = self._acting.allowed(self._admitted.passage.environ, self._admitted.answer_headers(head.passed))
+            fields = self._fields(head)
         except GatewayError as error:
             self._give_up(error)
             return
-        self._client.start(head.status, head.reason, out, length)
+        self._client.start(head.status, head.reason, fields, length)
         if head.framing is not Framing.COUNTED and head.framing is not Framing.NONE:
             self._client.flush()
+
+    def _fields(self, head: Head) -> Headers:
+        recollection = self._incoming.recollection
+        remembered: Remembered | None = None if recollection is None else recollection.made
+        if remembered is None or remembered.admitted is not self._admitted:
+            return self._made_fields(head)
+        if remembered.answer is None or remembered.answer[0] is not head:
+            remembered.answer = head, self._made_fields(head)
+        return remembered.answer[1]
+
+    def _made_fields(self, head: Head) -> Headers:
+        environ = self._admitted.passage.environ
+        return self._acting.allowed(environ, self._admitted.answer_headers(head.passed))
 
     def _switch(self, head: Head) -> None:
         connection, self._connection = self._connection, None

@@ -13,6 +13,7 @@ from gateway.errors import (
     GatewayError,
 )
 from gateway.lane.chunks import ChunkDecoder
+from gateway.remembered import remembered
 from gateway.upstream_answer import MAX_INTERIM_ANSWERS, Framing, Head, check_head
 from gateway.upstream_origin import MAX_IDLE_SECONDS
 from gateway.upstream_pool import END_OF_HEAD, MAX_HEAD, NothingReceived, refuse_answer
@@ -177,7 +178,8 @@ class UpstreamConnection(asyncio.Protocol):
             text, data = data[: end.end()], data[end.end() :]
             if not text.endswith(b"\r\n\r\n"):
                 refuse_answer("a line of the header section ends without CR")
-            head = check_head(text[:-4].split(b"\r\n"), exchange.method, upgrade=exchange.wants_upgrade)
+            plain = exchange.method == "GET" and not exchange.wants_upgrade
+            head = _answer_to_get(text) if plain else _check(text, exchange.method, upgrade=exchange.wants_upgrade)
             if head is not None:
                 return self._begin_body(exchange, head, data)
             self._interims += 1
@@ -250,3 +252,16 @@ class UpstreamConnection(asyncio.Protocol):
             self.close()
         else:
             self._fail(GatewayError(UPSTREAM_READ_TIMEOUT, "the upstream is silent, or does not take the request"))
+
+
+def _check(text: bytes, method: str, *, upgrade: bool) -> Head | None:
+    return check_head(text[:-4].split(b"\r\n"), method, upgrade=upgrade)
+
+
+def _sets_cookies(text: bytes) -> bool:
+    return b"set-cookie" in text.lower()
+
+
+@remembered(longest=1024, entries=256, unless=_sets_cookies)
+def _answer_to_get(text: bytes) -> Head | None:
+    return _check(text, "GET", upgrade=False)

@@ -13,6 +13,7 @@ from peers.servers import free_port
 from peers.websocket import TEXT, Client, run_server
 from processes.outages import workers_of
 from processes.running import COOKIE, environment, origin_at, run_gateway, run_provider, sign_in
+from processes.soak import soak
 
 from .experiment import Experiment, Result
 
@@ -22,6 +23,8 @@ ROUNDS: Final = 20
 MAX_GROWN_MIB: Final = 8.0
 EVENT_SECONDS: Final = 0.5
 USER: Final = "user-0"
+USERS: Final = [f"user-{number}" for number in range(20)]
+SOAK_SECONDS: Final = 180
 
 
 def _websockets(directory: Path) -> Result:
@@ -139,7 +142,25 @@ def _resident(process: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+def _soak(directory: Path) -> Result:
+    seen = soak(directory, "lane", USERS, seconds=SOAK_SECONDS)
+    right = sum(count for told, count in seen.seen.items() if told.endswith(": right"))
+    figure = (
+        f"{seen.seen.total():,} requests, {right:,} answered whole and right, {len(seen.problems)} problems, "
+        f"{seen.reloads} reloads; it weighs {seen.weights[0]:.0f} MiB half-way and {seen.weights[1]:.0f} in the "
+        f"end; {seen.files[0]} open files under load, {seen.files[1]} when all is quiet"
+    )
+    return Result(figure=figure, problems=seen.problems)
+
+
 STREAMED: Final[Sequence[Experiment]] = [
+    Experiment(
+        name="soak",
+        what=f"the lane for {SOAK_SECONDS} s at full load, before an upstream that resets, hangs up and dawdles, with "
+        "clients that leave and workers that are replaced",
+        demand=f"no wrong token, no request lost or hung, less than {MAX_GROWN_MIB:.0f} MiB grown, no connection left",
+        run=_soak,
+    ),
     Experiment(
         name="websockets",
         what=f"{WEBSOCKETS} WebSockets of one worker with 32 threads, {ROUNDS} messages each",

@@ -1,14 +1,18 @@
 """An origin on a raw socket: it keeps what it receives byte for byte, and answers from a script."""
 
 import io
+import os
 import socket
 import ssl
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
+
+from harness import FACE_VARIABLE
+from laned_upstream import laned
 
 from gateway.tls import tls_context
 from gateway.upstream import Upstream
@@ -30,13 +34,20 @@ class RawOrigin:
 
 @contextmanager
 def origin(
-    *script: Sequence[bytes], hang_up: bool = False, head_only: bool = False, tls: ssl.SSLContext | None = None
+    *script: Sequence[bytes],
+    hang_up: bool = False,
+    says_so: bool = False,
+    head_only: bool = False,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[RawOrigin]:
-    """Serve one connection per sequence of answers; GONE closes the connection after the request."""
+    """Serve one connection per sequence of answers; GONE closes the connection after the request.
+
+    Who hangs up over TLS `says_so` or does not (RFC 8446 6.1).
+    """
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(TIMEOUT)
     raw = RawOrigin(url=f"http{'s' if tls else ''}://127.0.0.1:{listener.getsockname()[1]}")
-    thread = threading.Thread(target=_serve, args=(listener, raw, script, hang_up, head_only, tls))
+    thread = threading.Thread(target=_serve, args=(listener, raw, script, hang_up, says_so, head_only, tls))
     thread.start()
     try:
         yield raw
@@ -54,6 +65,7 @@ def _serve(
     raw: RawOrigin,
     script: Sequence[Sequence[bytes]],
     hang_up: bool,
+    says_so: bool,
     head_only: bool,
     tls: ssl.SSLContext | None,
 ) -> None:
@@ -69,6 +81,8 @@ def _serve(
                 raw.requests.append(_read_request(connection, head_only))
                 connection.sendall(answer)
                 if answer is GONE or hang_up:
+                    if says_so and isinstance(connection, ssl.SSLSocket):
+                        connection.unwrap()
                     connection.close()
                     break
         except OSError:
@@ -129,11 +143,14 @@ def upstream(url: str, **changes: Any) -> Iterator[Upstream]:
 
 @contextmanager
 def upstream_of(*origins: Origin, **settings: Any) -> Iterator[Upstream]:
+    """Make an upstream; in the lane, what is yielded passes for one."""
     app = Upstream(**{"origins": origins, "authority": "up.example", "pseudonym": "gw", **settings})
-    try:
-        yield app
-    finally:
-        app.close()
+    with closing(app):
+        if os.environ.get(FACE_VARIABLE) != "lane":
+            yield app
+            return
+        with laned(app) as face:
+            yield cast("Upstream", face)
 
 
 def environ(target: str = "/", method: str = "GET", body: bytes = b"", **more: Any) -> dict[str, Any]:

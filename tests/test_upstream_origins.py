@@ -193,7 +193,7 @@ def test_a_unix_socket(tmp_path: Path) -> None:
     at = origin_at("http://127.0.0.1:1", path=str(tmp_path / "app.sock"))
     with unix_origin(tmp_path / "app.sock", answer), upstream_of(at) as app:
         assert [call(app, environ()).body for _ in range(2)] == [b"ok", b"ok"]
-    assert bytes(received).count(b"Host: app.example\r\n") == 2
+    assert bytes(received).count(b"\r\nHost: app.example\r\n") == 2
 
 
 def test_a_unix_socket_that_is_not_there(tmp_path: Path) -> None:
@@ -204,6 +204,7 @@ def test_a_unix_socket_that_is_not_there(tmp_path: Path) -> None:
     assert "absent.sock" in str(error.value)
 
 
+@pytest.mark.threads_only("a request without Host does not get so far")
 def test_the_authority_is_sent_where_no_host_was() -> None:
     request = {key: value for key, value in environ().items() if key != "HTTP_HOST"}
     with origin([OK]) as raw, upstream(raw.url) as app:

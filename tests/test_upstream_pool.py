@@ -40,6 +40,7 @@ def test_a_connection_is_not_used_again_after(answer: bytes) -> None:
         assert call(app, environ("/2")).body == b"second"
 
 
+@pytest.mark.threads_only("a client that may only have closed its side is answered for five seconds more")
 def test_a_response_left_midway_closes_its_connection() -> None:
     long = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + bytes(10)
     with origin([long], [OK]) as raw, upstream(raw.url) as app:

@@ -19,6 +19,8 @@ from raw_origin import (
 
 from gateway.errors import GatewayError
 
+pytestmark = pytest.mark.threads_only("these are the octets of the WSGI app alone, without what a gateway adds")
+
 
 @pytest.mark.parametrize(
     "target",

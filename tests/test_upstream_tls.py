@@ -74,6 +74,15 @@ def test_tls_that_ends_without_closure_is_a_cut(certificate: Certificate) -> Non
     assert error.value.code == "upstream_answer_invalid"
 
 
+def test_tls_that_is_closed_ends_a_body_without_length(certificate: Certificate) -> None:
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nall of it"
+    with (
+        origin([head], hang_up=True, says_so=True, tls=certificate.context) as raw,
+        upstream(raw.url, verify_tls=False) as app,
+    ):
+        assert call(app, environ()).body == b"all of it"
+
+
 @pytest.mark.parametrize(
     ("server_name", "code"),
     [

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 from gateway.errors import (
@@ -68,6 +70,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._timer = loop.call_later(min(read_timeout, MAX_IDLE_SECONDS), self._look)
         self._reading = True
         self._takes_more = True
+        self._said_all = False
 
     @property
     def is_open(self) -> bool:
@@ -146,21 +149,33 @@ class UpstreamConnection(asyncio.Protocol):
             self._fail(error)
 
     def eof_received(self) -> None:
-        """End with the upstream."""
+        """Note that the upstream has said all, and end with it; over TLS it has to say so (RFC 8446 6.1)."""
+        self._said_all = True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the exchange what the end means for it (RFC 9112 6.3, 8)."""
         self._timer.cancel()
         self._lost(self)
+        if self.exchange is not None and exc is not None:
+            self._read_last()
         head, exchange = self._head, self.exchange
         if exchange is None:
             return
-        if head is not None and head.framing is Framing.UNTIL_CLOSED and exc is None:
+        if head is not None and head.framing is Framing.UNTIL_CLOSED and self._said_all:
             self._end(exchange)
         elif self._answering:
             self._fail(GatewayError(UPSTREAM_ANSWER_INVALID, "the upstream hung up in the middle of its answer"))
         else:
             self._fail(NothingReceived(UPSTREAM_UNREACHABLE, f"the upstream hung up without an answer: {exc}"))
+
+    def _read_last(self) -> None:
+        """Read what was answered to a request that was not all sent when the upstream hung up (RFC 9112 9.3)."""
+        if self.transport.get_extra_info("ssl_object") is not None:
+            return
+        number = self.transport.get_extra_info("socket").fileno()
+        with suppress(OSError):
+            while self.exchange is not None and (data := os.read(number, 65536)):
+                self.data_received(data)
 
     def _read_head(self, data: bytes) -> bytes:
         """Read heads up to the last, and return what is behind it, or nothing while there is more to come of it."""

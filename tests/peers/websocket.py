@@ -4,6 +4,7 @@ import base64
 import hashlib
 import os
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Iterator, Mapping
@@ -167,7 +168,14 @@ class Client:
     """A client that has asked for a WebSocket; `status` and `fields` are the answer."""
 
     def __init__(
-        self, origin: str, target: str, headers: Mapping[str, str | None], *, behind: bytes = b"", method: str = "GET"
+        self,
+        origin: str,
+        target: str,
+        headers: Mapping[str, str | None],
+        *,
+        behind: bytes = b"",
+        method: str = "GET",
+        context: ssl.SSLContext | None = None,
     ) -> None:
         parts = urlsplit(origin)
         self.key = base64.b64encode(os.urandom(16)).decode()
@@ -181,6 +189,8 @@ class Client:
         fields = {**usual, **headers}
         lines = [f"{name}: {value}" for name, value in fields.items() if value is not None]
         sock = socket.create_connection((parts.hostname or "", parts.port or 80), timeout=SECONDS)
+        if context is not None:
+            sock = context.wrap_socket(sock, server_hostname=parts.hostname)
         self.wire = Wire(sock)
         sock.sendall("\r\n".join([f"{method} {target} HTTP/1.1", *lines, "", ""]).encode("latin-1") + behind)
         first, *rest = self.wire.read_head()

@@ -30,6 +30,8 @@ ANSWER_SECONDS: Final = 30.0
 QUIET_SECONDS: Final = 35.0
 """In that time all connections are let go of on which nothing happens."""
 
+RELOAD_SECONDS: Final = 2.0
+
 KINDS: Final = {"ok": 20, "big": 2, "slow": 2, "last": 2, "drop": 1, "reset": 1, "short": 1}
 """How often each kind of request is sent; the whole ones come back whole, of the others anything but a whole answer."""
 
@@ -60,7 +62,7 @@ class _Site:
 
 
 def soak(directory: Path, face: Face, users: Sequence[str], *, seconds: float) -> Soaked:
-    """Ask for that many seconds; workers are replaced in the first half, and weighed in the second."""
+    """Ask for that many seconds; workers are replaced in the first third, and the last is weighed."""
     port, upstream = free_port(), free_port()
     origin = origin_at(port)
     with ExitStack() as stack:
@@ -83,16 +85,15 @@ def soak(directory: Path, face: Face, users: Sequence[str], *, seconds: float) -
 
 
 async def _soak(site: _Site, seconds: float) -> Soaked:
-    soaked, half = Soaked(), time.monotonic() + seconds / 2
+    soaked, began = Soaked(), time.monotonic()
     marks = itertools.count()
-    end = half + seconds / 2
+    end = began + seconds
     clients = [asyncio.create_task(_client(site, soaked, marks, end, number)) for number in range(CLIENTS)]
-    while time.monotonic() < half - seconds / 8:
-        await asyncio.sleep(seconds / 16)
+    while time.monotonic() < began + seconds / 3:
+        await asyncio.sleep(max(RELOAD_SECONDS, seconds / 20))
         os.kill(site.master, signal.SIGHUP)
         soaked.reloads += 1
-    await asyncio.sleep(max(0.0, half - time.monotonic()))
-    (worker,) = workers_of(site.master)
+    worker = await _only_worker(site, end)
     before = _resident(worker)
     await asyncio.sleep(max(0.0, end - 1 - time.monotonic()))
     during = _files(worker)
@@ -107,6 +108,15 @@ async def _soak(site: _Site, seconds: float) -> Soaked:
     if soaked.files[1] > during - CLIENTS // 2:
         soaked.problems.append(f"{soaked.files[1]} open files in the end, and {during} under load")
     return soaked
+
+
+async def _only_worker(site: _Site, end: float) -> int:
+    """Wait until the workers that were replaced are gone, and the new one has had its first requests."""
+    await asyncio.sleep(RELOAD_SECONDS)
+    while len(workers := workers_of(site.master)) > 1:
+        assert time.monotonic() < end, f"workers {workers} do not end"
+        await asyncio.sleep(0.1)
+    return workers[0]
 
 
 async def _client(site: _Site, soaked: Soaked, marks: "itertools.count[int]", end: float, seed: int) -> None:

@@ -11,7 +11,7 @@ from .soak import soak
 pytestmark = pytest.mark.slow
 
 USERS: Final = [f"user-{number}" for number in range(10)]
-SECONDS: Final = 12
+SECONDS: Final = 15
 
 
 def test_under_full_load_nothing_is_mixed_up_hangs_or_is_left_behind(face: Face, tmp_path: Path) -> None:

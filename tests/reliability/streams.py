@@ -147,8 +147,8 @@ def _soak(directory: Path) -> Result:
     right = sum(count for told, count in seen.seen.items() if told.endswith(": right"))
     figure = (
         f"{seen.seen.total():,} requests, {right:,} answered whole and right, {len(seen.problems)} problems, "
-        f"{seen.reloads} reloads; it weighs {seen.weights[0]:.0f} MiB half-way and {seen.weights[1]:.0f} in the "
-        f"end; {seen.files[0]} open files under load, {seen.files[1]} when all is quiet"
+        f"{seen.reloads} reloads, it weighs {seen.weights[0]:.0f} MiB after them, {seen.weights[1]:.0f} in the end; "
+        f"{seen.files[0]} open files under load, {seen.files[1]} when quiet"
     )
     return Result(figure=figure, problems=seen.problems)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.backends.base import LockBusy
@@ -172,11 +172,19 @@ class Authenticator:
     def session_at_hand(self, handles: Sequence[bytes]) -> HeldSession | None:
         """Find what `current_session` would among this worker's copies; None where only asking can tell."""
         held = self._store.copy(handles[0]) if handles else None
-        if held is None or not self._is_ours(held.session):
+        return None if held is None else self.as_it_is(held)
+
+    def as_it_is(self, held: HeldSession) -> HeldSession | None:
+        """Return a session to which nothing has to be done first; None for what `current_session` has to see to."""
+        if not self._is_ours(held.session):
             return None
         now, session = self._now(), held.session
         is_due = session.needs_refresh(now, self._lifetimes) or session.needs_touch(now, self._lifetimes)
         return None if is_due else held
+
+    def find_many(self, handles: Collection[bytes]) -> dict[bytes, HeldSession | None]:
+        """Find the living sessions of several browsers."""
+        return self._store.load_many(handles)
 
     def has_session(self, handle: bytes) -> bool:
         """Tell whether a handle has a session; raises as `find_session` does."""

@@ -51,7 +51,7 @@ ORDER: Final = (
     (
         "failures", "admission", "logs", "assembly", "endpoint_assembly", "app",
         "lane", "lane.at_once", "lane.recollection", "lane.incoming", "lane.serving", "lane.client",
-        "lane.listening", "lane.chunks",
+        "lane.listening", "lane.chunks", "lane.fetching",
         "lane.upstream", "lane.pool", "lane.origins", "lane.tunnel", "lane.heads", "lane.acting", "lane.attempts",
         "lane.forwarding", "lane.in_thread", "lane.lane",
         "lane.worker", "gunicorn_conf", "devtls", "demo",

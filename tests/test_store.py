@@ -3,7 +3,7 @@
 import json
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -283,6 +283,37 @@ def test_a_login_that_was_under_way_when_its_user_was_signed_out_comes_to_nothin
         store.create(session, began_at=NOW)
     assert error.value.code == "session_revoked"
     assert list(backend.scan("session:")) == []
+
+
+class Counting(MemoryBackend):
+    """Counts the questions about many, and refuses a key that is asked for twice at once, as DynamoDB does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.questions = 0
+
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        assert len(set(keys)) == len(keys)
+        self.questions += 1
+        return super().get_many(keys)
+
+
+def test_many_are_loaded_by_two_questions_each_as_it_would_be_alone(clock: Clock) -> None:
+    backend = Counting()
+    store = store_on(backend, clock)
+    living, other, ended, marked = (begun(store) for _ in range(4))
+    store.end(ended.session.id)
+    backend.set(f"session:{marked.session.id}", at_rest(backend, living), 600)
+    handles = [living.handle, other.handle, ended.handle, marked.handle, secrets.token_bytes(HANDLE_BYTES), b""]
+    alone = {handle: store.load(handle) for handle in handles}
+    backend.questions = 0
+    together = store.load_many(handles)
+    assert together == alone
+    assert [found is not None for found in together.values()] == [True, True, False, False, False, False]
+    assert backend.questions == 2
+    clock.now += 1
+    store.mark(everyone_name(store.realm))
+    assert set(store.load_many(handles).values()) == {None}
 
 
 def test_only_what_was_read_is_written_over(store: SessionStore) -> None:

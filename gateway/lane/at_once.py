@@ -13,6 +13,7 @@ from gateway.headers import Headers
 from gateway.inner import Admitted
 from gateway.policy import Verdict, asks_who, bearer_ways, fitting_session, is_decided_at_once
 from gateway.route import Route
+from gateway.store import HeldSession
 from gateway.target import Environ, read_target
 from gateway.upstream_answer import Head
 
@@ -62,14 +63,13 @@ def read_at_once(gateway: Gateway, environ: Environ) -> Asked | None:
     return Asked(request=request, routes=routes, handles=handles)
 
 
-def admit_at_once(gateway: Gateway, asked: Asked, remembered: Remembered | None = None) -> Admitted | None:
+def admit_at_once(
+    gateway: Gateway, asked: Asked, held: HeldSession | None, remembered: Remembered | None = None
+) -> Admitted | None:
     """Let a request in that can be; None for every other, which `Gateway.outcome` decides on.
 
-    It is the story of `Gateway.outcome` for those whose session is at hand, by the same functions.
+    It is the story of `Gateway.outcome` for those to whose session nothing has to be done first, by the same functions.
     """
-    held = gateway.authenticator.session_at_hand(asked.handles)
-    if asked.handles and held is None:
-        return None
     now = gateway.now()
     if remembered is not None and remembered.admitted is not None:
         if remembered.admitted.held is held and remembered.decided_at == now:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
+from functools import partial
 from typing import Any
 
 from werkzeug import Response
@@ -15,13 +16,15 @@ from werkzeug import Response
 from gateway.app import Gateway
 from gateway.errors import REQUEST_INCOMPLETE, TUNNELS_FULL, GatewayError
 from gateway.inner import Admitted
-from gateway.lane.at_once import Remembered, admit_at_once, read_at_once
+from gateway.lane.at_once import Asked, Remembered, admit_at_once, read_at_once
 from gateway.lane.client import ClientConnection
+from gateway.lane.fetching import Fetching
 from gateway.lane.forwarding import Forwarding
 from gateway.lane.in_thread import InThread, Outcome
 from gateway.lane.incoming import Incoming
 from gateway.lane.origins import LaneUpstream
 from gateway.lane.tunnel import MAX_TUNNELS, Tunnel
+from gateway.store import HeldSession
 
 TICK_SECONDS = 1.0
 WATCH_AFTER_SECONDS = 1.0
@@ -59,6 +62,7 @@ class Lane:
         self._base = base
         self._log = log
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="gateway-lane")
+        self._fetching = Fetching(self.loop, gateway.authenticator.find_many)
         self._upstreams = {id(one): LaneUpstream(one, self.loop) for one in gateway.upstreams.values()}
         self._tick()
 
@@ -72,27 +76,63 @@ class Lane:
         if incoming.failed:
             self.fail(client, incoming, GatewayError(REQUEST_INCOMPLETE, "the body is malformed, or was cut"))
             return
+        self._try(partial(self._decide, client, incoming), client, incoming)
+
+    def _try(self, step: Callable[[], None], client: ClientConnection, incoming: Incoming) -> None:
         try:
-            admitted = self._at_once(incoming)
+            step()
         except Exception:  # noqa: BLE001 - fails closed whatever it was.
             _log.exception("an error that nobody foresaw")
-            admitted = None
+            self._have_decided(client, incoming)
+
+    def _decide(self, client: ClientConnection, incoming: Incoming) -> None:
+        recollection = incoming.recollection
+        remembered: Remembered | None = None if recollection is None else recollection.made
+        asked = read_at_once(self.gateway, incoming.environ) if remembered is None else remembered.asked
+        if asked is None:
+            self._have_decided(client, incoming)
+            return
+        if recollection is not None and remembered is None:
+            recollection.made = remembered = Remembered(asked)
+        admit = partial(self._admit, client, incoming, asked, remembered)
+        held = self.gateway.authenticator.session_at_hand(asked.handles)
+        if held is None and asked.handles:
+            fetched = partial(self._fetched, client, incoming, admit)
+            self._fetching.want(asked.handles[0], fetched)
+        else:
+            admit(held)
+
+    def _fetched(
+        self,
+        client: ClientConnection,
+        incoming: Incoming,
+        admit: Callable[[HeldSession | None], None],
+        found: HeldSession | None,
+    ) -> None:
+        held = None if found is None else self.gateway.authenticator.as_it_is(found)
+        if client.is_gone:
+            return
+        if incoming.failed or held is None:
+            self._have_decided(client, incoming)
+        else:
+            self._try(partial(admit, held), client, incoming)
+
+    def _admit(
+        self,
+        client: ClientConnection,
+        incoming: Incoming,
+        asked: Asked,
+        remembered: Remembered | None,
+        held: HeldSession | None,
+    ) -> None:
+        admitted = admit_at_once(self.gateway, asked, held, remembered)
         if admitted is None:
-            self._threads.submit(InThread(self, client, incoming).run)
+            self._have_decided(client, incoming)
         else:
             self.act(client, incoming, admitted)
 
-    def _at_once(self, incoming: Incoming) -> Admitted | None:
-        recollection = incoming.recollection
-        remembered: Remembered | None = None if recollection is None else recollection.made
-        if remembered is not None:
-            return admit_at_once(self.gateway, remembered.asked, remembered)
-        asked = read_at_once(self.gateway, incoming.environ)
-        if asked is None:
-            return None
-        if recollection is not None:
-            recollection.made = remembered = Remembered(asked)
-        return admit_at_once(self.gateway, asked, remembered)
+    def _have_decided(self, client: ClientConnection, incoming: Incoming) -> None:
+        self._threads.submit(InThread(self, client, incoming).run)
 
     def act(self, client: ClientConnection, incoming: Incoming, outcome: Outcome) -> None:
         """Act on what was decided."""
@@ -156,6 +196,7 @@ class Lane:
         for upstream in self._upstreams.values():
             upstream.close()
         self._timer.cancel()
+        self._fetching.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _respond(self, client: ClientConnection, incoming: Incoming, response: Response) -> None:

@@ -1,0 +1,67 @@
+"""Sessions that are not at hand: those that many requests wait for are fetched together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from gateway.errors import GatewayError
+from gateway.store import HeldSession
+
+Found = Mapping[bytes, HeldSession | None]
+Told = Callable[[HeldSession | None], None]
+"""Is told of a session; None where there is none, or where it cannot be told."""
+
+MAX_FETCHES = 2
+"""How many questions are on their way to the store at once; what comes meanwhile goes with the next."""
+
+MAX_TOGETHER = 100
+
+_log = logging.getLogger("gateway")
+
+
+class Fetching:
+    """Asks the store in threads of its own; what is asked first was not known before it was wanted."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, find_many: Callable[[Collection[bytes]], Found]) -> None:
+        self._loop = loop
+        self._find_many = find_many
+        self._wanted: dict[bytes, list[Told]] = {}
+        self._under_way = 0
+        self._threads = ThreadPoolExecutor(MAX_FETCHES, thread_name_prefix="gateway-fetch")
+
+    def want(self, handle: bytes, told: Told) -> None:
+        """Have a session fetched, as it is in the store from now on."""
+        self._wanted.setdefault(handle, []).append(told)
+        if self._under_way < MAX_FETCHES:
+            self._fetch()
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._wanted.clear()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _fetch(self) -> None:
+        handles = list(self._wanted)[:MAX_TOGETHER]
+        waiting = {handle: self._wanted.pop(handle) for handle in handles}
+        self._under_way += 1
+        asked = self._loop.run_in_executor(self._threads, self._find, handles)
+        asked.add_done_callback(lambda done: self._tell(waiting, {} if done.cancelled() else done.result()))
+
+    def _find(self, handles: Collection[bytes]) -> Found:
+        try:
+            return self._find_many(handles)
+        except Exception as error:  # noqa: BLE001 - whoever decides on each request will find the same, and say so.
+            if not isinstance(error, GatewayError):
+                _log.exception("an error that nobody foresaw")
+            return {}
+
+    def _tell(self, waiting: Mapping[bytes, list[Told]], found: Found) -> None:
+        self._under_way -= 1
+        if self._wanted:
+            self._fetch()
+        for handle, all_told in waiting.items():
+            for told in all_told:
+                told(found.get(handle))

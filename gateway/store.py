@@ -47,7 +47,7 @@ class HeldSession:
     handle: bytes = field(repr=False)
     session: Session
     tag: bytes = field(default=b"", repr=False, compare=False)
-    made: dict[tuple[object, ...], tuple[bytes, int]] = field(
+    made: dict[tuple[object, ...], tuple[bytes, int] | None] = field(
         init=False, default_factory=dict, repr=False, compare=False
     )
 

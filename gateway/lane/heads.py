@@ -59,7 +59,10 @@ def check_received(received: int, passage: Passage) -> None:
 
 
 def _injected(admitted: Admitted, method: str) -> tuple[bytes, int]:
-    """Write what we say ourselves, with its weight: once for each session, route and way by which a client comes."""
+    """Write what we say ourselves, with its weight: for each session, route and way by which a client comes, once.
+
+    It is kept from the second time on: most copies of a session are used once and forgotten.
+    """
     passage, held = admitted.passage, admitted.held
     target, route = passage.target, passage.route
     # A proof is for one request alone, a signed identity for a minute.
@@ -67,10 +70,13 @@ def _injected(admitted: Admitted, method: str) -> tuple[bytes, int]:
         return _written(passage, method)
     key = (id(route), target.client, target.forwarded_for, target.host)
     made = held.made.get(key)
-    if made is None:
-        made = _written(passage, method)
-        if len(held.made) < _MAX_MADE:
-            held.made[key] = made
+    if made is not None:
+        return made
+    made = _written(passage, method)
+    if key in held.made:
+        held.made[key] = made
+    elif len(held.made) < _MAX_MADE:
+        held.made[key] = None
     return made
 
 

@@ -67,7 +67,7 @@ class InThread:
         self._paused = False
         self._started: tuple[str, list[tuple[str, str]]] | None = None
         self._is_out = False
-        incoming.environ["wsgi.input"] = _Input(self)
+        incoming.environ = {**incoming.environ, "wsgi.input": _Input(self)}
         incoming.attach(self)
 
     def run(self, outcome: Outcome | None = None) -> None:

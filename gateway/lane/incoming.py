@@ -42,7 +42,8 @@ class Job(Protocol):
 class Incoming:
     """A request whose head has been read; its body waits here until there is a job that takes it.
 
-    `recollection` is there if the connection keeps what was made of the request for when the same octets come again.
+    Nobody writes to `environ`, which may be that of the same request before. `recollection` is there if the connection
+    keeps what was made of the request for when the same octets come again.
     """
 
     __slots__ = (
@@ -108,9 +109,7 @@ class Incoming:
     @classmethod
     def again(cls, recollection: Recollection) -> Incoming:
         """Make the request anew whose octets have come again."""
-        made = cls(
-            dict(recollection.environ), recollection.method, keep_alive=True, upgrade=False, recollection=recollection
-        )
+        made = cls(recollection.environ, recollection.method, keep_alive=True, upgrade=False, recollection=recollection)
         made.complete = True
         return made
 

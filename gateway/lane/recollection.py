@@ -43,5 +43,5 @@ class Recollections:
             return None
         if len(self._kept) >= MAX_KEPT:
             self._kept.clear()
-        made = self._kept[octets] = Recollection(dict(environ), method)
+        made = self._kept[octets] = Recollection(environ, method)
         return made

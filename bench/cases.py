@@ -16,6 +16,8 @@ UNSAFE: Final[Mapping[str, str]] = {"Sec-Fetch-Site": "same-origin"}
 class Case:
     """One kind of request, from so many connections at once; `length` is of the body that must come back.
 
+    If `varied`, no request is the same as another: each has a query of its own.
+
     `direct` tells whether the backend can be asked for it without a server between.
     """
 
@@ -29,12 +31,21 @@ class Case:
     sent: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
     download: bool = False
+    varied: bool = False
     direct: bool = True
 
 
 CASES: Final = (
     Case(name="small", title="1 KiB, 32 connections", path="/small", connections=32, length=SMALL),
     Case(name="crowd", title="1 KiB, 256 connections", path="/small", connections=256, length=SMALL),
+    Case(
+        name="varied",
+        title="1 KiB, 32 connections, no request like another",
+        path="/small",
+        connections=32,
+        length=SMALL,
+        varied=True,
+    ),
     Case(name="medium", title="64 KiB, 32 connections", path="/medium", connections=32, length=MEDIUM),
     Case(
         name="post",

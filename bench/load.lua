@@ -1,11 +1,18 @@
--- The method and the length of the body come after `--`; what wrk has seen goes out as one line of JSON.
--- wrk builds the request once, after this; nothing of it runs per request.
+-- The method, the length of the body and whether requests are varied come after `--`; what wrk has seen goes out as one
+-- line of JSON. wrk builds the request once, after this; nothing of it runs per request unless they are varied.
 
 function init(arguments)
    local length = tonumber(arguments[2])
    wrk.method = arguments[1]
    if length > 0 then
       wrk.body = string.rep("x", length)
+   end
+   if arguments[3] == "varied" then
+      local number = 0
+      request = function()
+         number = number + 1
+         return wrk.format(nil, wrk.path .. "?n=" .. number)
+      end
    end
 end
 

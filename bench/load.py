@@ -35,7 +35,7 @@ def run_wrk(origin: str, case: Case, cookie: str, seconds: int) -> Report:
     headers = [word for name, value in fields.items() for word in ("-H", f"{name}: {value}")]
     argv = [found("wrk"), "-t1", f"-c{case.connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(_SCRIPT)]
     seen = subprocess.run(
-        [*argv, *headers, origin + case.path, "--", case.method, str(case.sent)],
+        [*argv, *headers, origin + case.path, "--", case.method, str(case.sent), "varied" if case.varied else "same"],
         env=plain_environment(),
         capture_output=True,
         text=True,

@@ -47,11 +47,12 @@ from gateway.policy import (
     fitting_session,
 )
 from gateway.reactions import Reactions, is_repeatable
+from gateway.request_context import Environ
 from gateway.responses import Responses
 from gateway.route import Route, Token
 from gateway.session import Session
 from gateway.store import HeldSession
-from gateway.target import Environ, RequestTarget, read_target
+from gateway.target import RequestTarget, read_target
 from gateway.upstream_tokens import UpstreamTokens
 
 _log = logging.getLogger("gateway")

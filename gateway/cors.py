@@ -10,7 +10,7 @@ from wsgiref.types import StartResponse
 from werkzeug import Response
 
 from gateway.headers import Headers
-from gateway.target import Environ
+from gateway.request_context import Environ
 
 MAX_AGE_SECONDS = 600
 EXPOSED = "WWW-Authenticate, Retry-After"

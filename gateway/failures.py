@@ -9,8 +9,8 @@ from werkzeug import Response
 from gateway.bearer import BearerRefused
 from gateway.endpoints.login import LoginFailed
 from gateway.errors import GatewayError
+from gateway.request_context import Environ
 from gateway.responses import Responses
-from gateway.target import Environ
 
 _log = logging.getLogger("gateway")
 

@@ -12,9 +12,10 @@ from gateway.claims import claim_at, is_withheld, vouched
 from gateway.cookies import CookiePolicy, is_own_set_cookie, without_own
 from gateway.errors import GROUPS_OVERAGE, GatewayError
 from gateway.remembered import remembered
+from gateway.request_context import Environ, field_name
 from gateway.route import Route
 from gateway.session import Session
-from gateway.target import Environ, RequestTarget, field_name
+from gateway.target import RequestTarget
 
 Headers = list[tuple[str, str]]
 """Field names in lower case with their values, in order."""

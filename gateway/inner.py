@@ -16,11 +16,12 @@ from gateway.cookies import CookiePolicy
 from gateway.headers import HeaderRules, Headers, client_headers, inner_headers, response_headers, seen_host
 from gateway.held_answer import HeldAnswer, close_body
 from gateway.open_streams import Watch
+from gateway.request_context import Environ
 from gateway.request_limits import check_fields, limited_body, weight_of
 from gateway.route import Route
 from gateway.session import Session
 from gateway.store import HeldSession
-from gateway.target import Environ, RequestTarget
+from gateway.target import RequestTarget
 
 SESSION_KEY = "gateway.session"
 """Where a wrapped app finds the `Session`, or None on a route that anyone may see."""

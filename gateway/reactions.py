@@ -13,7 +13,7 @@ from gateway.oidc.challenge import StepUp, is_invalid_token, step_up_demand
 from gateway.oidc.dpop import demands_nonce, offered_nonce
 from gateway.oidc.messages import Reply
 from gateway.policy import SAFE_METHODS
-from gateway.target import Environ
+from gateway.request_context import Environ
 
 REPEATABLE = SAFE_METHODS | {"PUT", "DELETE"}
 """A request that may have been acted upon is repeated only if twice is as good as once (RFC 9110 9.2.2)."""

@@ -8,7 +8,7 @@ from werkzeug.wsgi import LimitedStream
 
 from gateway.errors import REQUEST_BODY_TOO_LARGE, REQUEST_FIELDS_TOO_LARGE, GatewayError
 from gateway.headers import Headers
-from gateway.target import Environ
+from gateway.request_context import Environ
 
 _AROUND_A_FIELD = 4
 """The octets of colon, space and line end."""

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from posixpath import normpath
-from typing import Any
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
-from gateway.client_address import Network, client_address, counted_client, forwarded_for, is_trusted
+from gateway.client_address import Network
 from gateway.errors import (
-    HOST_INVALID,
     METHOD_REFUSED,
     RETURN_URL_REFUSED,
     TARGET_AMBIGUOUS,
@@ -19,16 +17,12 @@ from gateway.errors import (
     GatewayError,
 )
 from gateway.remembered import remembered
-
-Environ = Mapping[str, Any]
+from gateway.request_context import Environ, RequestContext, read_context
 
 MAX_TARGET_LENGTH = 8192
-MAX_HOST_LENGTH = 255
 REFUSED_METHODS = frozenset({"CONNECT", "TRACE", "TRACK"})
 
-_MOVED = frozenset({"HTTP_SCRIPT_NAME", "HTTP_PATH_INFO"})
 _METHOD = re.compile(r"[A-Z][A-Z0-9!#$%&'*+.^_`|~-]{0,31}")
-_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _PATH_CHARACTERS = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*")
 _QUERY = re.compile(r"[!\"$-~]*")
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
@@ -42,24 +36,68 @@ class RequestTarget:
     """A request as policy sees it.
 
     `path` is canonical and still encoded: it is the form that routes match and that the upstream receives.
-    `query` is what came, byte for byte. `client` is the address of the user agent as far as trusted proxies name
-    it, `forwarded_for` the chain of addresses up to us. `names` are those of all fields, in lower case.
+    `query` is what came, byte for byte.
     """
 
     method: str
-    scheme: str
-    host: str
-    client: str
-    forwarded_for: str
-    peer_trusted: bool
     path: str
     query: str
-    encoded_slash: bool
-    navigation: bool
-    upgrade: bool
-    fetch_site: str
-    origin: str
-    names: frozenset[str]
+    context: RequestContext
+
+    @property
+    def encoded_slash(self) -> bool:
+        """Whether the path holds a slash that separates nothing."""
+        return "%2F" in self.path
+
+    @property
+    def navigation(self) -> bool:
+        """Whether a browser will show the answer."""
+        return self.method == "GET" and self.context.page
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of the request, which is not that of `public_url`."""
+        return self.context.scheme
+
+    @property
+    def host(self) -> str:
+        """The host that it was for."""
+        return self.context.host
+
+    @property
+    def client(self) -> str:
+        """The address of the user agent; empty where it is not known."""
+        return self.context.client
+
+    @property
+    def forwarded_for(self) -> str:
+        """The chain of addresses up to us."""
+        return self.context.forwarded_for
+
+    @property
+    def peer_trusted(self) -> bool:
+        """Whether one of our proxies sent it."""
+        return self.context.peer_trusted
+
+    @property
+    def upgrade(self) -> bool:
+        """Whether it asks for another protocol."""
+        return self.context.upgrade
+
+    @property
+    def fetch_site(self) -> str:
+        """What the browser says of the page that made it."""
+        return self.context.fetch_site
+
+    @property
+    def origin(self) -> str:
+        """The origin of that page."""
+        return self.context.origin
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of all fields, in lower case."""
+        return self.context.names
 
     @property
     def raw(self) -> str:
@@ -85,8 +123,10 @@ class RequestTarget:
         return _lenient_readings(self.path.replace("%2F", "/")) if self.encoded_slash else ()
 
 
-def read_target(environ: Environ, trusted_proxies: Sequence[Network], hops: int = 0) -> RequestTarget:
-    """Read a WSGI environ once.
+def read_target(
+    environ: Environ, trusted_proxies: Sequence[Network], hops: int = 0, context: RequestContext | None = None
+) -> RequestTarget:
+    """Read a WSGI environ once; `context` is what its fields say, where that is known already.
 
     X-Forwarded-* count only when they come from `trusted_proxies`, or when there are `hops` proxies whose addresses are
     not known; such a peer may not ask for decisions, though.
@@ -96,30 +136,9 @@ def read_target(environ: Environ, trusted_proxies: Sequence[Network], hops: int 
     _check_method(method)
     raw_path, query = _raw_target(environ)
     path = canonical_path(raw_path)
-    peer_trusted = is_trusted(str(environ.get("REMOTE_ADDR", "")), trusted_proxies)
-    behind = peer_trusted or hops > 0
     return RequestTarget(
-        method=method,
-        scheme=_scheme(environ, peer_trusted=behind),
-        host=_host(environ, peer_trusted=behind),
-        client=counted_client(environ, hops) if hops else client_address(environ, trusted_proxies),
-        forwarded_for=forwarded_for(environ, peer_trusted=behind),
-        peer_trusted=peer_trusted,
-        path=path,
-        query=query,
-        encoded_slash="%2F" in path,
-        navigation=_is_navigation(method, environ),
-        upgrade=_asks_for_upgrade(environ),
-        fetch_site=environ.get("HTTP_SEC_FETCH_SITE", ""),
-        origin=environ.get("HTTP_ORIGIN", ""),
-        names=frozenset(filter(None, map(field_name, environ))),
+        method=method, path=path, query=query, context=context or read_context(environ, trusted_proxies, hops)
     )
-
-
-@remembered(longest=64)
-def field_name(key: str) -> str:
-    """Name the field that a key of an environ holds, in lower case; empty for a key that holds none."""
-    return key[5:].replace("_", "-").lower() if key.startswith("HTTP_") else ""
 
 
 @remembered(longest=256)
@@ -184,7 +203,7 @@ def _check_method(method: str) -> None:
 
 
 def _raw_target(environ: Environ) -> tuple[str, str]:
-    if not _MOVED.isdisjoint(environ):
+    if "HTTP_SCRIPT_NAME" in environ or "HTTP_PATH_INFO" in environ:
         # Some servers let a header move the border between SCRIPT_NAME and PATH_INFO: rules and app would then read
         # two different paths out of one target.
         raise GatewayError(TARGET_AMBIGUOUS, "a header names SCRIPT_NAME or PATH_INFO")
@@ -245,37 +264,3 @@ def _without_ends(path: str) -> str:
 
 def _without_parameters(path: str) -> str:
     return "/".join(segment.partition(";")[0] for segment in path.split("/"))
-
-
-def _scheme(environ: Environ, *, peer_trusted: bool) -> str:
-    forwarded = environ.get("HTTP_X_FORWARDED_PROTO", "").strip().lower() if peer_trusted else ""
-    return forwarded if forwarded in ("http", "https") else str(environ.get("wsgi.url_scheme", "http"))
-
-
-def _host(environ: Environ, *, peer_trusted: bool) -> str:
-    forwarded = environ.get("HTTP_X_FORWARDED_HOST", "").strip() if peer_trusted else ""
-    host = str(forwarded or environ.get("HTTP_HOST", ""))
-    return _checked_host(host)
-
-
-@remembered(longest=MAX_HOST_LENGTH, entries=256)
-def _checked_host(host: str) -> str:
-    if len(host) > MAX_HOST_LENGTH or not _HOST.fullmatch(host):
-        raise GatewayError(HOST_INVALID, f"host {host[:64]!r}")
-    return host.lower()
-
-
-def _asks_for_upgrade(environ: Environ) -> bool:
-    # A proxy that asks us may keep `Upgrade` to itself (RFC 9110 7.8); no page leaves out the version (RFC 6455 4.1).
-    return "HTTP_UPGRADE" in environ or "HTTP_SEC_WEBSOCKET_VERSION" in environ
-
-
-def _is_navigation(method: str, environ: Environ) -> bool:
-    if method != "GET" or _asks_for_upgrade(environ) or "HTTP_X_REQUESTED_WITH" in environ:
-        return False
-    if "prefetch" in environ.get("HTTP_SEC_PURPOSE", ""):
-        return False
-    mode = environ.get("HTTP_SEC_FETCH_MODE")
-    if mode is not None:
-        return bool(mode == "navigate" and environ.get("HTTP_SEC_FETCH_DEST", "document") == "document")
-    return "text/html" in environ.get("HTTP_ACCEPT", "")

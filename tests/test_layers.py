@@ -21,7 +21,7 @@ ORDER: Final = (
         "oidc.client_metadata", "oidc.registration",
         "oidc.logout", "oidc.logout_token",
         "background", "single_flight", "local_cache", "revocation",
-        "claims", "sealing", "session", "client_address", "target", "condition", "route", "policy",
+        "claims", "sealing", "session", "client_address", "request_context", "target", "condition", "route", "policy",
         "cookies", "headers",
     ),
     (

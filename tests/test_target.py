@@ -9,7 +9,8 @@ import corpora
 import pytest
 
 from gateway.errors import GatewayError
-from gateway.target import MAX_HOST_LENGTH, MAX_TARGET_LENGTH, RequestTarget, canonical_path, read_target
+from gateway.request_context import MAX_HOST_LENGTH
+from gateway.target import MAX_TARGET_LENGTH, RequestTarget, canonical_path, read_target
 
 PROXIES = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8"))
 BROWSER = "text/html,application/xhtml+xml,*/*;q=0.8"

@@ -13,9 +13,9 @@ from gateway.cookies import FORM_SECONDS, KeptForm, deletion, find_form, keep_fo
 from gateway.endpoints.request import Request
 from gateway.oidc.messages import Entropy
 from gateway.policy import is_same_origin
+from gateway.request_context import Environ
 from gateway.responses import Responses, with_cookies
 from gateway.store import Clock
-from gateway.target import Environ
 
 MAX_BODY = 2600
 """Octets: sealed, and with its address, it has to fit into one cookie."""

@@ -35,11 +35,12 @@ from gateway.policy import (
     fitting_session,
     match_all,
 )
+from gateway.request_context import Environ
 from gateway.responses import Responses
 from gateway.route import Route
 from gateway.session import Session
 from gateway.store import Clock
-from gateway.target import Environ, RequestTarget, read_target
+from gateway.target import RequestTarget, read_target
 from gateway.upstream_tokens import UpstreamTokens
 
 EXT_AUTHZ = "/ext_authz"

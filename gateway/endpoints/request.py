@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from gateway.errors import PARAMETER_REFUSED, GatewayError
 from gateway.oidc.messages import single_parameters
-from gateway.target import Environ, RequestTarget
+from gateway.request_context import Environ
+from gateway.target import RequestTarget
 
 _FORM = "application/x-www-form-urlencoded"
 MAX_FORM_BYTES = 4 * 1024

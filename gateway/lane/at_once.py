@@ -12,9 +12,10 @@ from gateway.errors import GatewayError
 from gateway.headers import Headers
 from gateway.inner import Admitted
 from gateway.policy import Verdict, asks_who, bearer_ways, fitting_session, is_decided_at_once
+from gateway.request_context import Environ
 from gateway.route import Route
 from gateway.store import HeldSession
-from gateway.target import Environ, read_target
+from gateway.target import read_target
 from gateway.upstream_answer import Head
 
 

@@ -11,8 +11,9 @@ from gateway.endpoints.request import Request
 from gateway.errors import GatewayError
 from gateway.headers import Headers
 from gateway.inner import Admitted
+from gateway.lane.incoming import Made
 from gateway.policy import Verdict, asks_who, bearer_ways, fitting_session, is_decided_at_once
-from gateway.request_context import Environ
+from gateway.request_context import Environ, RequestContext
 from gateway.route import Route
 from gateway.store import HeldSession
 from gateway.target import read_target
@@ -45,13 +46,32 @@ class Remembered:
         self.answer: tuple[Head, Headers] | None = None
 
 
-def read_at_once(gateway: Gateway, environ: Environ) -> Asked | None:
-    """Read a request as `Gateway.outcome` would; None for what it has to decide on itself."""
+class KnownFields:
+    """What was made of the fields of a request, for all that have the same ones on the same connection.
+
+    `handles` are of the sessions that they name, `lines` what of them each upstream is sent.
+    """
+
+    __slots__ = ("context", "handles", "lines")
+
+    def __init__(self, context: RequestContext, handles: Sequence[bytes]) -> None:
+        self.context = context
+        self.handles = handles
+        self.lines: dict[int, tuple[bytes, int]] = {}
+
+
+def read_at_once(gateway: Gateway, environ: Environ, fields: Made | None = None) -> Asked | None:
+    """Read a request as `Gateway.outcome` would; None for what it has to decide on itself.
+
+    `fields` may know what was made of the same fields before, and is told.
+    """
     settings = gateway.settings
+    known: KnownFields | None = None if fields is None else fields.made
     if environ["REQUEST_METHOD"] == "OPTIONS" or gateway.is_astray(environ):
         return None
     try:
-        target = read_target(environ, settings.trusted_proxies, settings.trusted_hops)
+        context = None if known is None else known.context
+        target = read_target(environ, settings.trusted_proxies, settings.trusted_hops, context)
         if gateway.endpoints.at(target.path) is not None:
             return None
         routes = gateway.routes.match_all(target)
@@ -60,8 +80,10 @@ def read_at_once(gateway: Gateway, environ: Environ) -> Asked | None:
     if not all(map(is_decided_at_once, routes)) or ("HTTP_AUTHORIZATION" in environ and bearer_ways(routes)):
         return None
     request = Request(target=target, environ=environ)
-    handles = session_handles(settings.cookies, request.cookies) if asks_who(routes) else ()
-    return Asked(request=request, routes=routes, handles=handles)
+    handles = session_handles(settings.cookies, request.cookies) if known is None else known.handles
+    if fields is not None and known is None:
+        fields.made = KnownFields(target.context, handles)
+    return Asked(request=request, routes=routes, handles=handles if asks_who(routes) else ())
 
 
 def admit_at_once(

@@ -9,7 +9,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from gateway.lane.incoming import Incoming, Refused, RequestReader
+from gateway.lane.incoming import Incoming, Refused
+from gateway.lane.request_reader import RequestReader
 from gateway.lane.serving import Serving, status_line
 
 MAX_BODY_WAITING = 256 * 1024

@@ -5,8 +5,9 @@ from __future__ import annotations
 from gateway.errors import REQUEST_BODY_TOO_LARGE, GatewayError
 from gateway.headers import client_headers, injected_headers, kept_headers
 from gateway.inner import Admitted, Passage
-from gateway.lane.at_once import Remembered
+from gateway.lane.at_once import KnownFields, Remembered
 from gateway.lane.incoming import Incoming
+from gateway.remembered import remembered
 from gateway.request_limits import check_fields, check_length, weight_of
 from gateway.upstream import Upstream
 from gateway.upstream_body import Field
@@ -36,19 +37,12 @@ def request_head(admitted: Admitted, upstream: Upstream, incoming: Incoming, *, 
     environ, route, method = passage.environ, passage.route, incoming.method
     if route.max_body is not None:
         check_length(environ, route.max_body)
-    kept = kept_headers(client_headers(environ), passage.rules)
-    injected, weight = _injected(admitted, method)
-    check_fields(weight_of(kept) + weight, route.max_headers)
-    own = [
-        ("Host", passage.host or upstream.authority),
-        *([("Content-Type", str(environ["CONTENT_TYPE"]))] if environ.get("CONTENT_TYPE") else []),
-        *forwarded_fields(kept, method),
-        ("Via", via(str(environ.get("HTTP_VIA", "")), upstream.pseudonym)),
-        *_framing(incoming),
-        *(UPGRADE_FIELDS if upgrade else ()),
-    ]
+    lines, weight = _client_lines(passage, upstream, incoming)
+    injected, more = _injected(admitted, method)
+    check_fields(weight + more, route.max_headers)
+    own = [*_framing(incoming), *(UPGRADE_FIELDS if upgrade else ())]
     line = request_line(method, upstream.base, passage.path)
-    return b"".join([line, field_lines(own), injected, b"\r\n"])
+    return b"".join([line, _host_line(passage.host or upstream.authority), lines, field_lines(own), injected, b"\r\n"])
 
 
 def check_received(received: int, passage: Passage) -> None:
@@ -56,6 +50,30 @@ def check_received(received: int, passage: Passage) -> None:
     limit = passage.route.max_body
     if limit is not None and received > limit:
         raise GatewayError(REQUEST_BODY_TOO_LARGE, f"a body without length, and longer than {limit} octets")
+
+
+def _client_lines(passage: Passage, upstream: Upstream, incoming: Incoming) -> tuple[bytes, int]:
+    """Write what goes on of what the client said, with its weight: once for the same fields of a connection."""
+    known: KnownFields | None = None if incoming.fields is None else incoming.fields.made
+    found = None if known is None else known.lines.get(id(upstream))
+    if found is not None:
+        return found
+    environ = passage.environ
+    kept = kept_headers(client_headers(environ), passage.rules)
+    fields = [
+        *([("Content-Type", str(environ["CONTENT_TYPE"]))] if environ.get("CONTENT_TYPE") else []),
+        *forwarded_fields(kept, incoming.method),
+        ("Via", via(str(environ.get("HTTP_VIA", "")), upstream.pseudonym)),
+    ]
+    made = field_lines(fields), weight_of(kept)
+    if known is not None:
+        known.lines[id(upstream)] = made
+    return made
+
+
+@remembered(longest=255, entries=256)
+def _host_line(host: str) -> bytes:
+    return field_lines([("Host", host)])
 
 
 def _injected(admitted: Admitted, method: str) -> tuple[bytes, int]:

@@ -1,20 +1,8 @@
-"""A request as it comes in: read by llhttp, held to what that lets pass, and put into an environ."""
+"""A request that comes in: its head as an environ, and its body on the way to whoever takes it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any, Protocol
-from urllib.parse import unquote_to_bytes
-
-import httptools
-
-from gateway.lane.recollection import Recollection, Recollections
-from gateway.remembered import remembered
-
-MAX_FIELDS = 100
-MAX_FIELD = 16380
-MAX_TARGET = 8190
-MAX_HEAD = 65536
 
 
 class Job(Protocol):
@@ -39,15 +27,24 @@ class Job(Protocol):
         """Take note that it does again."""
 
 
+class Made:
+    """Where the server keeps what it has made of what a connection remembers."""
+
+    __slots__ = ("made",)
+
+    def __init__(self) -> None:
+        self.made: Any = None
+
+
 class Incoming:
     """A request whose head has been read; its body waits here until there is a job that takes it.
 
-    Nobody writes to `environ`, which may be that of the same request before. `recollection` is there if the connection
-    keeps what was made of the request for when the same octets come again.
+    Nobody writes to `environ`, which may be that of the same request before. `fields` and `recollection` are there if
+    the connection remembers what was made of the fields, or of all of the request.
     """
 
     __slots__ = (
-        "began_at", "buffered", "chunked", "complete", "environ", "expects_continue", "failed", "http_1_0",
+        "began_at", "buffered", "chunked", "complete", "environ", "expects_continue", "failed", "fields", "http_1_0",
         "job", "keep_alive", "method", "pieces", "recollection", "upgrade",
     )  # fmt: skip
 
@@ -58,12 +55,14 @@ class Incoming:
         *,
         keep_alive: bool,
         upgrade: bool,
-        recollection: Recollection | None = None,
+        fields: Made | None = None,
+        recollection: Made | None = None,
     ) -> None:
         self.environ = environ
         self.method = method
         self.keep_alive = keep_alive
         self.upgrade = upgrade
+        self.fields = fields
         self.recollection = recollection
         self.http_1_0 = environ["SERVER_PROTOCOL"] == "HTTP/1.0"
         self.chunked = "HTTP_TRANSFER_ENCODING" in environ
@@ -106,13 +105,6 @@ class Incoming:
         if self.job is not None:
             self.job.body_failed()
 
-    @classmethod
-    def again(cls, recollection: Recollection) -> Incoming:
-        """Make the request anew whose octets have come again."""
-        made = cls(recollection.environ, recollection.method, keep_alive=True, upgrade=False, recollection=recollection)
-        made.complete = True
-        return made
-
     @property
     def can_come_again(self) -> bool:
         """Whether the same octets would be the same request, whole and without a body."""
@@ -127,154 +119,3 @@ class Refused(Exception):
         super().__init__(f"{status} {text}")
         self.status = status
         self.text = text
-
-
-class RequestReader:
-    """Reads the requests of one connection; `begun` is given each as soon as its head is read.
-
-    `base` are the members that all environs of the connection have.
-    """
-
-    def __init__(self, base: Mapping[str, Any], begun: Callable[[Incoming], None]) -> None:
-        self._base = base
-        self._begun = begun
-        self._parser: Any = httptools.HttpRequestParser(self)
-        self._environ: dict[str, Any] = {}
-        self._target = b""
-        self._fields = 0
-        self._head_octets = 0
-        self._refused: Refused | None = None
-        self._last: Incoming | None = None
-        self._requests = 0
-        self._resumed: Incoming | None = None
-        self._recollections = Recollections()
-        self.reading: Incoming | None = None
-        self.in_head = False
-
-    def feed(self, data: bytes) -> bytes:
-        """Read on; returns what lies behind a request that asks for an upgrade, after which nothing more is read.
-
-        Raises `Refused`.
-        """
-        between = not self.in_head and self.reading is None and (self._last is None or self._last.keep_alive)
-        known = self._recollections.find(data) if between else None
-        if known is not None:
-            self._begun(Incoming.again(known))
-            return b""
-        rest = b""
-        self._requests = 0
-        try:
-            rest = self._fed(data)
-        except httptools.HttpParserError as error:
-            raise self._refused or Refused(400, f"malformed: {type(error).__name__}") from error
-        if self._refused is not None:
-            raise self._refused
-        self._head_octets = self._head_octets + len(data) if self.in_head else 0
-        if self._head_octets > MAX_HEAD:
-            raise Refused(431, "the head is too large")
-        if between and self._requests == 1 and not self.in_head:
-            self._keep(data, self._last)
-        return rest
-
-    def _keep(self, octets: bytes, incoming: Incoming | None) -> None:
-        if incoming is not None and incoming.can_come_again:
-            incoming.recollection = self._recollections.keep(octets, incoming.environ, incoming.method)
-
-    def _fed(self, data: bytes) -> bytes:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            rest, last = data[upgrade.args[0] :], self._last
-            if last is None or not (last.chunked or last.environ.get("CONTENT_LENGTH", "0").strip("0")):
-                return rest
-            # With a body it is a request like others (RFC 6455 4.2.1), but llhttp reads no body behind such a head.
-            last.complete = last.upgrade = False
-            self._resumed, self._parser = last, httptools.HttpRequestParser(self)
-            length = last.environ.get("CONTENT_LENGTH")
-            framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
-            self._parser.feed_data(f"POST / HTTP/1.1\r\n{framing}\r\n\r\n".encode("ascii") + rest)
-        return b""
-
-    def on_message_begin(self) -> None:
-        """Begin a request."""
-        self.in_head = True
-        self._environ = dict(self._base)
-        self._target = b""
-        self._fields = 0
-
-    def on_url(self, url: bytes) -> None:
-        """Take the target."""
-        self._target += url
-        if len(self._target) > MAX_TARGET:
-            self._refuse(414, "the target is too long")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a field; what comes behind the body is no field of the request (RFC 9110 6.5)."""
-        self._fields += 1
-        if self._fields > MAX_FIELDS or len(name) + len(value) > MAX_FIELD:
-            self._refuse(431, "too many fields, or one that is too large")
-        elif self.in_head and (key := _key(name)):
-            text = value.strip(b" \t").decode("latin-1")
-            if key in self._environ:
-                self._add(key, text)
-            else:
-                self._environ[key] = text
-
-    def on_headers_complete(self) -> None:
-        """Make the request of its head."""
-        parser, environ = self._parser, self._environ
-        self.in_head = False
-        self._fields = 0
-        if self._resumed is not None:
-            self.reading, self._resumed = self._resumed, None
-            return
-        version = parser.get_http_version()
-        if version not in ("1.0", "1.1"):
-            self._refuse(505, "not HTTP/1.0 or HTTP/1.1")
-        coding = environ.get("HTTP_TRANSFER_ENCODING")
-        if coding is not None and (coding.lower() != "chunked" or version == "1.0" or "CONTENT_LENGTH" in environ):
-            self._refuse(400, "a transfer coding that is not served")
-        if environ.get("HTTP_EXPECT", "100-continue").lower() != "100-continue":
-            self._refuse(417, "an expectation that is not met")
-        if self._refused is not None:
-            return
-        target = self._target.decode("latin-1")
-        path, _, query = target.partition("?")
-        method = environ["REQUEST_METHOD"] = parser.get_method().decode("ascii")
-        environ["RAW_URI"] = target
-        environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" in path else path
-        environ["QUERY_STRING"] = query
-        environ["SERVER_PROTOCOL"] = f"HTTP/{version}"
-        self.reading = Incoming(
-            environ, method, keep_alive=parser.should_keep_alive(), upgrade=parser.should_upgrade() or False
-        )
-        self._last = self.reading
-        self._requests += 1
-        self._begun(self.reading)
-
-    def on_body(self, data: bytes) -> None:
-        """Hand on a piece of the body."""
-        if self.reading is not None:
-            self.reading.body(data)
-
-    def on_message_complete(self) -> None:
-        """Tell that the request is complete."""
-        reading, self.reading = self.reading, None
-        if reading is not None and self._refused is None:
-            reading.end()
-
-    def _add(self, key: str, value: str) -> None:
-        if key.startswith("CONTENT_"):
-            self._refuse(400, f"{key} twice")
-        else:
-            self._environ[key] = f"{self._environ[key]},{value}"
-
-    def _refuse(self, status: int, text: str) -> None:
-        self._refused = self._refused or Refused(status, text)
-
-
-@remembered(longest=64)
-def _key(name: bytes) -> str:
-    # `_` and `-` would be the same there, so that one could be sent in the place of the other.
-    key = "" if b"_" in name else name.decode("latin-1").upper().replace("-", "_")
-    return key if key in ("", "CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"

@@ -88,7 +88,9 @@ class Lane:
     def _decide(self, client: ClientConnection, incoming: Incoming) -> None:
         recollection = incoming.recollection
         remembered: Remembered | None = None if recollection is None else recollection.made
-        asked = read_at_once(self.gateway, incoming.environ) if remembered is None else remembered.asked
+        asked = (
+            read_at_once(self.gateway, incoming.environ, incoming.fields) if remembered is None else remembered.asked
+        )
         if asked is None:
             self._have_decided(client, incoming)
             return

@@ -2,46 +2,109 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from gateway.lane.incoming import Incoming, Made
 
 MAX_OCTETS = 4096
 MAX_KEPT = 4
-"""Of a page that polls, or of a client of an API, the next request is one of the last few, octet by octet."""
+"""Of a page that polls, or of a client of an API, the next request has the fields of one of the last few."""
+
+# Where all servers agree what it says; any other is read by llhttp, whatever is remembered.
+_LINE = re.compile(rb"(GET|HEAD) (/[A-Za-z0-9\-._~!$&'()*+,;=:@/?%]{0,4000}) HTTP/1\.1\r\n")
 
 
-class Recollection:
-    """A request without a body as it was read, and what the server has `made` of it."""
+class Recollection(Made):
+    """A request as it was read."""
 
-    __slots__ = ("environ", "made", "method")
+    __slots__ = ("environ", "method")
 
     def __init__(self, environ: dict[str, Any], method: str) -> None:
+        super().__init__()
         self.environ = environ
         self.method = method
-        self.made: Any = None
+
+
+class Fields(Made):
+    """The fields of a request without a body, and the last request lines that came with them."""
+
+    __slots__ = ("_environ", "_lines", "_seen")
+
+    def __init__(self, environ: dict[str, Any]) -> None:
+        super().__init__()
+        self._environ = environ
+        self._lines: dict[bytes, Recollection] = {}
+        self._seen: deque[bytes] = deque(maxlen=MAX_KEPT)
+
+    def recall(self, line: bytes) -> Incoming | None:
+        """Make the request of a request line and these fields; None for a line that is not as simple as most are."""
+        known = self._lines.get(line)
+        if known is not None:
+            return self._whole(known.environ, known.method, known)
+        read = _LINE.fullmatch(line)
+        if read is None:
+            return None
+        method, target = read[1].decode("ascii"), read[2].decode("ascii")
+        environ = {**self._environ, **members_of(method, target)}
+        return self._whole(environ, method, self._keep(line, environ, method))
+
+    def _whole(self, environ: dict[str, Any], method: str, recollection: Recollection | None) -> Incoming:
+        made = Incoming(environ, method, keep_alive=True, upgrade=False, fields=self, recollection=recollection)
+        made.complete = True
+        return made
+
+    def _keep(self, line: bytes, environ: dict[str, Any], method: str) -> Recollection | None:
+        if line not in self._seen:
+            self._seen.append(line)
+            return None
+        if len(self._lines) >= MAX_KEPT:
+            self._lines.clear()
+        made = self._lines[line] = Recollection(environ, method)
+        return made
 
 
 class Recollections:
-    """The last requests of one connection, by their octets; never those of another."""
+    """The last fields of one connection, by their octets; never those of another."""
 
     __slots__ = ("_kept", "_seen")
 
     def __init__(self) -> None:
-        self._kept: dict[bytes, Recollection] = {}
+        self._kept: dict[bytes, Fields] = {}
         self._seen: deque[bytes] = deque(maxlen=MAX_KEPT)
 
-    def find(self, octets: bytes) -> Recollection | None:
-        """Return what is known of a request, if it is."""
-        return self._kept.get(octets)
+    def recall(self, octets: bytes) -> Incoming | None:
+        """Make the request that octets are, which begin where a request begins; None where the fields are not known."""
+        if not self._kept:
+            return None
+        end = octets.find(b"\n") + 1
+        fields = self._kept.get(octets[end:])
+        return None if fields is None else fields.recall(octets[:end])
 
-    def keep(self, octets: bytes, environ: dict[str, Any], method: str) -> Recollection | None:
-        """Keep a request that has come for the second time; most never do."""
-        if len(octets) > MAX_OCTETS:
-            return None
-        if octets not in self._seen:
-            self._seen.append(octets)
-            return None
+    def keep(self, octets: bytes, incoming: Incoming) -> None:
+        """Keep the fields of a request, which is all that the octets are, if they have come for the second time."""
+        end = octets.find(b"\n") + 1
+        rest = octets[end:]
+        # Behind a line that is as it should be, nothing but the fields is left: what they mean is theirs alone.
+        plain = incoming.can_come_again and "CONTENT_LENGTH" not in incoming.environ
+        if not plain or len(rest) > MAX_OCTETS or not _LINE.fullmatch(octets[:end]):
+            return
+        if rest not in self._seen:
+            self._seen.append(rest)
+            return
         if len(self._kept) >= MAX_KEPT:
             self._kept.clear()
-        made = self._kept[octets] = Recollection(environ, method)
-        return made
+        incoming.fields = self._kept[rest] = Fields(incoming.environ)
+
+
+def members_of(method: str, target: str) -> dict[str, str]:
+    """Make the members of an environ that a request line is read into (PEP 3333)."""
+    path, _, query = target.partition("?")
+    return {
+        "REQUEST_METHOD": method,
+        "RAW_URI": target,
+        "PATH_INFO": unquote_to_bytes(path).decode("latin-1") if "%" in path else path,
+        "QUERY_STRING": query,
+    }

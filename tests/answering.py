@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from wsgiref.types import StartResponse, WSGIApplication
+from wsgiref.types import StartResponse
 
-from harness import ISSUER, ORIGIN, Clock, Mode, Site, base_config, error_code, face_of, merged, new_provider
+from harness import ORIGIN, Clock, Mode, Site, base_config, error_code, face_of, merged, new_provider, site_of
 from peers.listener import Answer, Received, run_listener
 
 from gateway import Gateway
 from gateway.assembly import Outside
-from gateway.testing import Browser, FakeProvider
+from gateway.testing import FakeProvider
 
 Answering = Callable[[Received], Answer]
 
@@ -34,12 +34,12 @@ def run_before(
         received: list[Received] = []
         gateway = Gateway.from_config(document, outside=outside)(answering_app(answer, received))
         with face_of(gateway) as face:
-            yield _site(gateway, face, provider, clock, received)
+            yield site_of(gateway, face, provider, clock, received)
         return
     with run_listener(answer) as listener:
         gateway = Gateway.from_config({**document, "upstream": listener.origin}, outside=outside)(None)
         with face_of(gateway) as face:
-            yield _site(gateway, face, provider, clock, listener.received)
+            yield site_of(gateway, face, provider, clock, listener.received)
         for upstream in gateway.upstreams.values():
             upstream.close()
 
@@ -104,10 +104,3 @@ class _Body:
 
     def close(self) -> None:
         self._closed.append(self._path)
-
-
-def _site(
-    gateway: Gateway, face: WSGIApplication, provider: FakeProvider, clock: Clock, received: list[Received]
-) -> Site:
-    browser = Browser({ORIGIN: face, ISSUER: provider}, clock=clock)
-    return Site(gateway=gateway, face=face, provider=provider, browser=browser, clock=clock, received=received)

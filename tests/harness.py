@@ -131,12 +131,12 @@ def run_site(
     if mode == "wrapped":
         gateway = Gateway.from_config(document, outside=outside)(app or recording_app(received))
         with face_of(gateway) as face:
-            yield _site(gateway, face, provider, clock, received)
+            yield site_of(gateway, face, provider, clock, received)
         return
     with run_listener(_answer) as listener:
         gateway = Gateway.from_config({**document, "upstream": listener.origin}, outside=outside)(None)
         with face_of(gateway) as face:
-            yield _site(gateway, face, provider, clock, listener.received)
+            yield site_of(gateway, face, provider, clock, listener.received)
         for upstream in gateway.upstreams.values():
             upstream.close()
 
@@ -268,9 +268,10 @@ def face_of(gateway: Gateway) -> AbstractContextManager[WSGIApplication]:
     return run_lane(gateway) if os.environ.get(FACE_VARIABLE) == "lane" else nullcontext(gateway)
 
 
-def _site(
+def site_of(
     gateway: Gateway, face: WSGIApplication, provider: FakeProvider, clock: Clock, received: list[Received]
 ) -> Site:
+    """Put together what a test talks to."""
     browser = Browser({ORIGIN: face, ISSUER: provider}, clock=clock)
     return Site(gateway=gateway, face=face, provider=provider, browser=browser, clock=clock, received=received)
 

@@ -42,7 +42,16 @@ def request_head(admitted: Admitted, upstream: Upstream, incoming: Incoming, *, 
     check_fields(weight + more, route.max_headers)
     own = [*_framing(incoming), *(UPGRADE_FIELDS if upgrade else ())]
     line = request_line(method, upstream.base, passage.path)
-    return b"".join([line, _host_line(passage.host or upstream.authority), lines, field_lines(own), injected, b"\r\n"])
+    return b"".join(
+        [
+            line,
+            _host_line(passage.host or upstream.authority),
+            lines,
+            field_lines(own) if own else b"",
+            injected,
+            b"\r\n",
+        ]
+    )
 
 
 def check_received(received: int, passage: Passage) -> None:

@@ -165,9 +165,7 @@ class Authenticator:
             return None
         if held.session.needs_refresh(self._now(), self._lifetimes):
             return self._renewal.before_expiry(held)
-        if held.session.needs_touch(self._now(), self._lifetimes):
-            return self._touched(held)
-        return held
+        return self.note_use(held) if self.is_use_due(held) else held
 
     def session_at_hand(self, handles: Sequence[bytes]) -> HeldSession | None:
         """Find what `current_session` would among this worker's copies; None where only asking can tell."""
@@ -175,12 +173,16 @@ class Authenticator:
         return None if held is None else self.as_it_is(held)
 
     def as_it_is(self, held: HeldSession) -> HeldSession | None:
-        """Return a session to which nothing has to be done first; None for what `current_session` has to see to."""
-        if not self._is_ours(held.session):
-            return None
-        now, session = self._now(), held.session
-        is_due = session.needs_refresh(now, self._lifetimes) or session.needs_touch(now, self._lifetimes)
-        return None if is_due else held
+        """Return a session to which nothing has to be done first; None for what `current_session` has to see to.
+
+        That it is used may have to be written down all the same: `is_use_due` tells, `note_use` does it.
+        """
+        is_ready = self._is_ours(held.session) and not held.session.needs_refresh(self._now(), self._lifetimes)
+        return held if is_ready else None
+
+    def is_use_due(self, held: HeldSession) -> bool:
+        """Tell whether it has to be written down that a session is used."""
+        return held.session.needs_touch(self._now(), self._lifetimes)
 
     def find_many(self, handles: Collection[bytes]) -> dict[bytes, HeldSession | None]:
         """Find the living sessions of several browsers."""
@@ -225,7 +227,8 @@ class Authenticator:
         _log.info("signed out: session %s", session.id[:8])
         return BegunLogout(at_provider=None if local else provider.end_session(session.id_token, state), state=state)
 
-    def _touched(self, held: HeldSession) -> HeldSession | None:
+    def note_use(self, held: HeldSession) -> HeldSession | None:
+        """Write down that a session is used, unless another worker has; return it as it is then, None if it is over."""
         try:
             with self._store.lock(held.session.id):
                 current = self._store.load(held.handle)

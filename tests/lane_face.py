@@ -3,9 +3,11 @@
 import asyncio
 import socket
 import threading
+import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from http.client import HTTPConnection
 from typing import Any, Final
 from wsgiref.types import StartResponse
@@ -15,6 +17,7 @@ import uvloop
 from gateway import Gateway
 from gateway.lane.lane import Lane
 from gateway.lane.listening import Listening
+from gateway.lane.uses import Uses
 
 SECONDS: Final = 20.0
 BACKLOG: Final = 1024
@@ -26,8 +29,9 @@ Peer = tuple[tuple[str, Any], ...]
 class LaneFace:
     """Stands where the gateway's WSGI app would."""
 
-    def __init__(self, port: int, peers: dict[int, Mapping[str, Any]]) -> None:
+    def __init__(self, port: int, peers: dict[int, Mapping[str, Any]], settle: Callable[[], None]) -> None:
         self.port = port
+        self._settle = settle
         self._peers = peers
         self._idle: dict[Peer, list[HTTPConnection]] = defaultdict(list)
 
@@ -45,6 +49,7 @@ class LaneFace:
         except BaseException:
             connection.close()
             raise
+        self._settle()
         if connection.sock is not None:  # The lane keeps it, too.
             self._idle[_peer(environ)].append(connection)
         dropped = ("transfer-encoding", "connection", "date")
@@ -75,6 +80,7 @@ def run_lane(gateway: Gateway) -> Iterator[LaneFace]:
     loop, ready = uvloop.new_event_loop(), threading.Event()
     peers: dict[int, Mapping[str, Any]] = {}
     ports: list[int] = []
+    uses: list[Uses] = []
     stop = asyncio.Event()
 
     def base(transport: Any) -> Mapping[str, Any]:
@@ -84,6 +90,7 @@ def run_lane(gateway: Gateway) -> Iterator[LaneFace]:
 
     async def serve() -> None:
         lane = Lane(gateway, base=base, keep_alive_seconds=SECONDS, threads=32)
+        uses.append(lane.uses)
         with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as sock:
             listening = Listening(loop, sock, lane.new_client)
             ports.append(sock.getsockname()[1])
@@ -95,7 +102,7 @@ def run_lane(gateway: Gateway) -> Iterator[LaneFace]:
     thread = threading.Thread(target=loop.run_until_complete, args=[serve()], daemon=True)
     thread.start()
     assert ready.wait(SECONDS)
-    face = LaneFace(ports[0], peers)
+    face = LaneFace(ports[0], peers, partial(_settle, loop, uses))
     try:
         yield face
     finally:
@@ -103,6 +110,13 @@ def run_lane(gateway: Gateway) -> Iterator[LaneFace]:
         loop.call_soon_threadsafe(stop.set)
         thread.join(SECONDS)
         loop.close()
+
+
+def _settle(loop: asyncio.AbstractEventLoop, uses: list[Uses]) -> None:
+    """Have written down now what else is within a second."""
+    while not uses[0].is_done:
+        loop.call_soon_threadsafe(uses[0].step)
+        time.sleep(0.005)
 
 
 def _peer(environ: Mapping[str, Any]) -> Peer:

@@ -51,7 +51,7 @@ ORDER: Final = (
     (
         "failures", "admission", "logs", "assembly", "endpoint_assembly", "app",
         "lane", "lane.incoming", "lane.at_once", "lane.recollection", "lane.request_reader", "lane.serving",
-        "lane.client", "lane.listening", "lane.chunks", "lane.fetching",
+        "lane.client", "lane.listening", "lane.chunks", "lane.fetching", "lane.uses",
         "lane.upstream", "lane.pool", "lane.origins", "lane.tunnel", "lane.heads", "lane.acting", "lane.attempts",
         "lane.forwarding", "lane.in_thread", "lane.lane",
         "lane.worker", "gunicorn_conf", "devtls", "demo",

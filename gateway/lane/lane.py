@@ -24,6 +24,7 @@ from gateway.lane.in_thread import InThread, Outcome
 from gateway.lane.incoming import Incoming
 from gateway.lane.origins import LaneUpstream
 from gateway.lane.tunnel import MAX_TUNNELS, Tunnel
+from gateway.lane.uses import Uses
 from gateway.store import HeldSession
 
 TICK_SECONDS = 1.0
@@ -63,6 +64,7 @@ class Lane:
         self._log = log
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="gateway-lane")
         self._fetching = Fetching(self.loop, gateway.authenticator.find_many)
+        self.uses = Uses(gateway.authenticator.note_use)
         self._upstreams = {id(one): LaneUpstream(one, self.loop) for one in gateway.upstreams.values()}
         self._tick()
 
@@ -101,8 +103,10 @@ class Lane:
         if held is None and asked.handles:
             fetched = partial(self._fetched, client, incoming, admit)
             self._fetching.want(asked.handles[0], fetched)
-        else:
+        elif held is None or self._is_noted(held):
             admit(held)
+        else:
+            self._have_decided(client, incoming)
 
     def _fetched(
         self,
@@ -114,10 +118,13 @@ class Lane:
         held = None if found is None else self.gateway.authenticator.as_it_is(found)
         if client.is_gone:
             return
-        if incoming.failed or held is None:
+        if incoming.failed or held is None or not self._is_noted(held):
             self._have_decided(client, incoming)
         else:
             self._try(partial(admit, held), client, incoming)
+
+    def _is_noted(self, held: HeldSession) -> bool:
+        return not self.gateway.authenticator.is_use_due(held) or self.uses.note(held)
 
     def _admit(
         self,
@@ -199,6 +206,7 @@ class Lane:
             upstream.close()
         self._timer.cancel()
         self._fetching.close()
+        self.uses.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _respond(self, client: ClientConnection, incoming: Incoming, response: Response) -> None:
@@ -221,4 +229,5 @@ class Lane:
         for forwarding in list(self.forwardings):
             if self.now - forwarding.began_at >= WATCH_AFTER_SECONDS:
                 forwarding.watch()
+        self.uses.step()
         self._timer = self.loop.call_later(TICK_SECONDS, self._tick)

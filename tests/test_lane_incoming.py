@@ -1,6 +1,7 @@
 """Requests as the lane reads them (RFC 9112): what of them is in the environ, and what is no request."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
 
 import pytest
 
@@ -210,5 +211,101 @@ def test_an_upgrade_with_a_body_is_a_request_like_others(framing: bytes, body: b
     assert [(one.method, one.upgrade, one.complete, b"".join(one.pieces)) for one in found] == [
         ("POST", False, True, b"hello"),
         ("GET", False, True, b""),
+    ]
+    assert rest == b""
+
+
+def feed_all(reader: RequestReader, pieces: Iterable[bytes]) -> None:
+    for piece in pieces:
+        reader.feed(piece)
+
+
+UPGRADE: Final = HOST + b"Connection: Upgrade\r\nUpgrade: x\r\n"
+BEHIND: Final = b"GET /admin HTTP/1.1\r\nHost: app.example\r\nX-Forwarded-User: root\r\n\r\n"
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["together", "apart"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"GET /x HTTP/1.1\r\n" + UPGRADE + b"Expect: y\r\n\r\n", id="an expectation"),
+        pytest.param(b"GET /x HTTP/1.1\r\n" + UPGRADE + b"Transfer-Encoding: gzip, chunked\r\n\r\n", id="a coding"),
+        pytest.param(b"GET /x HTTP/2.0\r\n" + UPGRADE + b"\r\n", id="HTTP/2.0"),
+        pytest.param(b"GET /x HTTP/1.1\r\n" + UPGRADE + b"Content-Type: a\r\nContent-Type: b\r\n\r\n", id="two types"),
+        pytest.param(b"GET /" + b"x" * MAX_TARGET + b" HTTP/1.1\r\n" + UPGRADE + b"\r\n", id="a long target"),
+        pytest.param(b"GET /x HTTP/1.1\r\n" + UPGRADE + b"X: y\r\n" * MAX_FIELDS + b"\r\n", id="many fields"),
+        pytest.param(b"CONNECT a:1 HTTP/1.1\r\n" + HOST + b"Expect: y\r\n\r\n", id="CONNECT"),
+    ],
+)
+@pytest.mark.parametrize("method", [b"POST", b"GET"])
+def test_what_is_behind_an_upgrade_that_is_refused_belongs_to_no_request(
+    method: bytes, head: bytes, apart: bool
+) -> None:
+    """As the rest of the body of the request before it, it went to an upstream as a request of its own."""
+    found: list[Incoming] = []
+    reader = RequestReader({}, found.append)
+    first = method + b" /a HTTP/1.1\r\n" + HOST + b"Content-Length: %d\r\n\r\n" % len(BEHIND) + b"x" * len(BEHIND)
+    with pytest.raises(Refused):
+        feed_all(reader, [first, head + BEHIND] if apart else [first + head + BEHIND])
+    assert [(one.environ["RAW_URI"], one.complete) for one in found] == [("/a", True)]
+    assert b"".join(found[0].pieces) == b"x" * len(BEHIND)
+
+
+@pytest.mark.parametrize("size", [50, 1 << 20])
+@pytest.mark.parametrize(
+    "trailers",
+    [
+        pytest.param(b"X: y\r\n" * (MAX_FIELDS + 1), id="many"),
+        pytest.param(b"X: " + b"y" * (MAX_FIELD + 1) + b"\r\n", id="a large one"),
+    ],
+)
+def test_a_request_whose_trailers_are_refused_has_failed(trailers: bytes, size: int) -> None:
+    found: list[Incoming] = []
+    reader = RequestReader({}, found.append)
+    sent = b"POST /a HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n" + trailers + b"\r\n"
+    with pytest.raises(Refused) as refused:
+        feed_all(reader, [sent[start : start + size] for start in range(0, len(sent), size)])
+    assert refused.value.status == 431
+    assert found[0].failed or reader.reading is found[0]  # Which the connection then fails.
+    assert not found[0].complete
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        pytest.param(b"0\r\nX: ", id="a trailer"),
+        pytest.param(b"1;x=", id="an extension"),
+        pytest.param(b"1\r\na\r\n0\r\nX: ", id="a trailer behind a body"),
+    ],
+)
+def test_what_has_no_end_is_refused_before_it_is_large(begun: bytes) -> None:
+    reader = RequestReader({}, list[Incoming]().append)
+    reader.feed(b"POST /a HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n" + begun)
+    with pytest.raises(Refused) as refused:
+        feed_all(reader, [b"y" * 1000] * (MAX_HEAD // 1000 + 2))
+    assert refused.value.status in (400, 431)
+
+
+@pytest.mark.parametrize(
+    ("request_", "size"),
+    [
+        pytest.param(GET + b"\r\n", 50, id="reads that end inside heads"),
+        pytest.param(GET + b"X: " + b"a" * 2000 + b"\r\n\r\n", 1500, id="and are shorter than them"),
+        pytest.param(
+            b"POST /a HTTP/1.1\r\n" + HOST + b"Content-Length: 100000\r\n\r\n" + b"x" * 100_000, 100_060, id="bodies"
+        ),
+    ],
+)
+def test_what_is_behind_each_other_does_not_add_up(request_: bytes, size: int) -> None:
+    found, _ = read(request_ * 100, size)
+    assert [one.complete for one in found] == [True] * 100
+
+
+def test_upgrades_with_bodies_behind_each_other_are_requests_like_others() -> None:
+    one = b"POST /a HTTP/1.1\r\n" + UPGRADE + b"Content-Length: 2\r\n\r\nhi"
+    found, rest = read(one * 3 + GET + b"\r\n")
+    assert [(b"".join(each.pieces), each.complete, each.upgrade) for each in found] == [
+        *[(b"hi", True, False)] * 3,
+        (b"", True, False),
     ]
     assert rest == b""

@@ -30,8 +30,11 @@ class RequestReader:
         self._environ: dict[str, Any] = {}
         self._target = b""
         self._fields = 0
-        self._head_octets = 0
+        self._octets = 0
+        self._pending = 0
+        self._has_moved = False
         self._refused: Refused | None = None
+        self._made: Incoming | None = None
         self._last: Incoming | None = None
         self._requests = 0
         self._resumed: Incoming | None = None
@@ -49,42 +52,54 @@ class RequestReader:
         if known is not None:
             self._begun(known)
             return b""
-        rest = b""
         self._requests = 0
+        self._has_moved = False
         try:
             rest = self._fed(data)
         except httptools.HttpParserError as error:
             raise self._refused or Refused(400, f"malformed: {type(error).__name__}") from error
         if self._refused is not None:
             raise self._refused
-        self._head_octets = self._head_octets + len(data) if self.in_head else 0
-        if self._head_octets > MAX_HEAD:
-            raise Refused(431, "the head is too large")
+        # Without an end in sight: of a head, of the extension of a chunk, or of a trailer.
+        self._pending = 0 if self._has_moved else self._pending + len(data)
+        if self._pending > MAX_HEAD:
+            raise Refused(431, "a head, or what is between or behind the pieces of a body, is too large")
         if between and self._requests == 1 and not self.in_head and self._last is not None:
             self._recollections.keep(data, self._last)
         return rest
 
     def _fed(self, data: bytes) -> bytes:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            rest, last = data[upgrade.args[0] :], self._last
-            if last is None or not (last.chunked or last.environ.get("CONTENT_LENGTH", "0").strip("0")):
-                return rest
-            # With a body it is a request like others (RFC 6455 4.2.1), but llhttp reads no body behind such a head.
-            last.complete = last.upgrade = False
-            self._resumed, self._parser = last, httptools.HttpRequestParser(self)
-            length = last.environ.get("CONTENT_LENGTH")
-            framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
-            self._parser.feed_data(f"POST / HTTP/1.1\r\n{framing}\r\n\r\n".encode("ascii") + rest)
-        return b""
+        while True:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                rest, made = data[upgrade.args[0] :], self._made
+                if self._refused is not None or made is None:  # No request came of this head, least of all the last.
+                    raise self._refused or Refused(400, "an upgrade without a request") from upgrade
+                if not (made.chunked or made.environ.get("CONTENT_LENGTH", "0").strip("0")):
+                    return rest
+                data = self._resume(made) + rest
+            else:
+                return b""
+
+    def _resume(self, made: Incoming) -> bytes:
+        """Have the body read of a request that asks for an upgrade: with one, it is like others (RFC 6455 4.2.1).
+
+        llhttp reads none behind such a head, so another parser is given a head that says the same of the body.
+        """
+        made.complete = made.upgrade = False
+        self._resumed, self._parser = made, httptools.HttpRequestParser(self)
+        length = made.environ.get("CONTENT_LENGTH")
+        framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
+        return f"POST / HTTP/1.1\r\n{framing}\r\n\r\n".encode("ascii")
 
     def on_message_begin(self) -> None:
         """Begin a request."""
-        self.in_head = True
+        self.in_head = self._has_moved = True
         self._environ = dict(self._base)
+        self._made = None
         self._target = b""
-        self._fields = 0
+        self._fields = self._octets = 0
 
     def on_url(self, url: bytes) -> None:
         """Take the target."""
@@ -95,8 +110,10 @@ class RequestReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a field; what comes behind the body is no field of the request (RFC 9110 6.5)."""
         self._fields += 1
-        if self._fields > MAX_FIELDS or len(name) + len(value) > MAX_FIELD:
-            self._refuse(431, "too many fields, or one that is too large")
+        octets = len(name) + len(value)
+        self._octets += octets
+        if self._fields > MAX_FIELDS or octets > MAX_FIELD or self._octets > MAX_HEAD:
+            self._refuse(431, "too many fields, or some that are too large")
         elif self.in_head and (key := _key(name)):
             text = value.strip(b" \t").decode("latin-1")
             if key in self._environ:
@@ -108,7 +125,8 @@ class RequestReader:
         """Make the request of its head."""
         parser, environ = self._parser, self._environ
         self.in_head = False
-        self._fields = 0
+        self._has_moved = True
+        self._fields = self._octets = 0
         if self._resumed is not None:
             self.reading, self._resumed = self._resumed, None
             return
@@ -128,20 +146,27 @@ class RequestReader:
         self.reading = Incoming(
             environ, method, keep_alive=parser.should_keep_alive(), upgrade=parser.should_upgrade() or False
         )
-        self._last = self.reading
+        self._last = self._made = self.reading
         self._requests += 1
         self._begun(self.reading)
 
     def on_body(self, data: bytes) -> None:
         """Hand on a piece of the body."""
+        self._has_moved = True
         if self.reading is not None:
             self.reading.body(data)
 
     def on_message_complete(self) -> None:
         """Tell that the request is complete."""
+        self._has_moved = True
         reading, self.reading = self.reading, None
-        if reading is not None and self._refused is None:
+        if reading is None:
+            return
+        if self._refused is None:
             reading.end()
+        else:  # Of its trailers: the body is none that was meant to be so.
+            reading.keep_alive = False
+            reading.fail()
 
     def _add(self, key: str, value: str) -> None:
         if key.startswith("CONTENT_"):

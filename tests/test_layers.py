@@ -50,8 +50,8 @@ ORDER: Final = (
     ),
     (
         "failures", "admission", "logs", "assembly", "endpoint_assembly", "app",
-        "lane", "lane.incoming", "lane.at_once", "lane.recollection", "lane.request_reader", "lane.serving",
-        "lane.client", "lane.listening", "lane.chunks", "lane.fetching", "lane.uses",
+        "lane", "lane.incoming", "lane.at_once", "lane.recollection", "lane.request_reader", "lane.request_queue",
+        "lane.serving", "lane.patience", "lane.client", "lane.listening", "lane.chunks", "lane.fetching", "lane.uses",
         "lane.upstream", "lane.pool", "lane.origins", "lane.tunnel", "lane.heads", "lane.acting", "lane.attempts",
         "lane.forwarding", "lane.in_thread", "lane.lane",
         "lane.worker", "gunicorn_conf", "devtls", "demo",

@@ -5,25 +5,25 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from gateway.lane.incoming import Incoming, Refused
-from gateway.lane.request_reader import RequestReader
-from gateway.lane.serving import Serving, status_line
+from gateway.lane.patience import STALL_SECONDS, Patience
+from gateway.lane.request_queue import RequestQueue
+from gateway.lane.serving import Serving, answer_head, refusal
 
 MAX_BODY_WAITING = 256 * 1024
 """Octets of a body that wait for whoever takes it; then nothing more is read."""
 
 HEAD_SECONDS = 30.0
-STALL_SECONDS = 60.0
-"""How long a client may be silent in the middle of a request, or take nothing of its answer."""
-
 GONE_SECONDS = 5.0
 """How long a client that has closed its side, and may be gone, is answered without a word."""
 
 LINGER_SECONDS = 2.0
+AT_ONCE = 16
+"""How many requests of a client are begun before others have their turn."""
+
 _RESET = struct.pack("ii", 1, 0)
 _NO_BODY = frozenset({204, 304})
 
@@ -42,13 +42,12 @@ class ClientConnection(asyncio.Protocol):
         self.transport: Any = None
         self.is_writable = True
         self._current: Incoming | None = None
-        self._waiting: deque[Incoming] = deque()
-        self._refused: Refused | None = None
         self._over = False
         self._paused = False
         self._advancing = False
         self._said_all = False
         self._since = serving.now
+        self._patience = Patience(serving.now)
         self._head = b""
         self._status = 0
         self._sent = 0
@@ -61,33 +60,25 @@ class ClientConnection(asyncio.Protocol):
         """Begin to serve."""
         self.transport = transport
         self._clients.add(self)
-        self._reader = self._new_reader()
+        self._requests = RequestQueue(self._base(transport))
 
     def data_received(self, data: bytes) -> None:
         """Read on, and begin the next request if there is one."""
-        if not self._reader.in_head:  # Whoever sends a head octet by octet has no more time for it than others.
-            self._since = self._serving.now
         if self._over:
             return
-        try:
-            if self._current is not None and self._current.upgrade and self._current.complete:
-                self._current.fail()
-            elif self._reader.feed(data) and self._waiting:
-                self._waiting[-1].fail()  # It did not wait for the answer: what it said cannot be told apart.
-        except Refused as refused:
-            self._refused = refused
+        if not self._requests.in_head:  # Whoever sends a head octet by octet has no more time for it than others.
+            self._since = self._serving.now
+        self._requests.feed(data)
+        if not self._requests.has_room:
             self.pause_reading()
-            if self._reader.reading is not None:
-                self._reader.reading.fail()
         self._advance()
 
     def eof_received(self) -> bool:
         """Go on with what was asked: a client that has said all cannot be told from one that is gone, until we send."""
         self._since = self._serving.now
         self._said_all = True
-        if self._reader.reading is not None:
-            self._reader.reading.fail()
-        if self._current is None:
+        self._requests.fail()
+        if self._current is None and self._requests.is_empty:
             self._over = True
             self.transport.close()
         return True
@@ -103,7 +94,6 @@ class ClientConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Tell the job that the client is slow."""
         self.is_writable = False
-        self._since = self._serving.now
         if self._current is not None and self._current.job is not None:
             self._current.job.client_paused()
 
@@ -112,6 +102,9 @@ class ClientConnection(asyncio.Protocol):
         self.is_writable = True
         if self._current is not None and self._current.job is not None:
             self._current.job.client_resumed()
+        elif self._current is None:
+            self._advance()
+            self.resume_reading()
 
     def pause_reading(self) -> None:
         """Read nothing more of the client for now."""
@@ -120,8 +113,9 @@ class ClientConnection(asyncio.Protocol):
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Read on, unless another request waits for this one."""
-        if self._paused and not self._waiting and self._refused is None and not self.transport.is_closing():
+        """Read on, unless others wait for this request, or answers for the client."""
+        has_room = self._requests.has_room and (self._current is not None or self.is_writable)
+        if self._paused and has_room and not self.transport.is_closing():
             self._paused = False
             self._since = self._serving.now
             self.transport.resume_reading()
@@ -147,22 +141,16 @@ class ClientConnection(asyncio.Protocol):
         self._left = None if self._omits_body else length
         self._chunked = length is None and not self._omits_body and not incoming.http_1_0
         unframed = length is None and not self._omits_body and incoming.http_1_0
-        self._keep_alive = (
-            incoming.keep_alive and incoming.complete and not self._serving.closing
-            and not unframed
-        )  # fmt: skip
-        lines = [
-            status_line(status, reason),
-            *[f"{name}: {value}" for name, value in fields],
-            f"Date: {self._serving.date}",
-        ]
+        lasts = incoming.keep_alive and incoming.complete and not self._serving.closing
+        self._keep_alive = lasts and not unframed
+        own = [("Date", self._serving.date)]
         if self._chunked:
-            lines.append("Transfer-Encoding: chunked")
+            own.append(("Transfer-Encoding", "chunked"))
         if not self._keep_alive:
-            lines.append("Connection: close")
+            own.append(("Connection", "close"))
         elif incoming.http_1_0:
-            lines.append("Connection: keep-alive")
-        self._head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+            own.append(("Connection", "keep-alive"))
+        self._head = answer_head(status, reason, [*fields, *own])
 
     def send(self, data: bytes) -> None:
         """Send a piece of the body; what is more than its length is not sent."""
@@ -202,8 +190,8 @@ class ClientConnection(asyncio.Protocol):
         self._status = self._sent = 0
         self._since = self._serving.now
         if incoming.upgrade:
-            self._reader = self._new_reader()
-        if self._keep_alive and not self._serving.closing:
+            self._requests.go_on()
+        if self._keep_alive and incoming.keep_alive and not self._serving.closing:
             self._advance()
             self.resume_reading()
         else:
@@ -219,8 +207,7 @@ class ClientConnection(asyncio.Protocol):
 
     def switch(self, fields: Fields) -> Any:
         """Answer with a 101, and give the transport away to what comes after it."""
-        lines = [status_line(101, ""), *[f"{name}: {value}" for name, value in fields], "", ""]
-        self.transport.write("\r\n".join(lines).encode("latin-1"))
+        self.transport.write(answer_head(101, "", fields))
         self._over = True
         self._clients.discard(self)
         self._current = None
@@ -238,51 +225,65 @@ class ClientConnection(asyncio.Protocol):
 
     def tick(self) -> None:
         """Look whether the client has been waited for too long."""
-        silent = self._serving.now - self._since
+        now = self._serving.now
+        if self._patience.is_over(self.transport.get_write_buffer_size(), now):
+            self.abort()
+        if self._patience.unsent:  # Whatever else, it is given the time to take that.
+            self._since = now if self._over else self._since
+            return
+        silent = now - self._since
         current = self._current
         if self._over:
             if silent > LINGER_SECONDS:
                 self.transport.abort()
         elif current is None:
-            limit = HEAD_SECONDS if self._reader.in_head else self._serving.keep_alive_seconds
+            limit = HEAD_SECONDS if self._requests.in_head else self._serving.keep_alive_seconds
             if silent > (min(limit, LINGER_SECONDS) if self._serving.closing else limit):
                 self._over = True
                 self.transport.close()
-        elif self._said_all or not self.is_writable:
-            if silent > (GONE_SECONDS if self._said_all else STALL_SECONDS):
+        elif self._said_all:
+            if silent > GONE_SECONDS:
                 self.abort()
-        elif not current.complete and not self._paused and silent > STALL_SECONDS and not current.failed:
+        elif not current.complete and not current.failed and self._is_waited_for and silent > STALL_SECONDS:
             current.fail()
 
-    def _new_reader(self) -> RequestReader:
-        return RequestReader(self._base(self.transport), self._waiting.append)
+    @property
+    def _is_waited_for(self) -> bool:
+        return not self._paused or self._requests.refused is not None
 
     def _advance(self) -> None:
         if self._advancing:
             return
         self._advancing = True
-        while self._current is None and self._waiting and not self._over:
-            self._current = self._waiting.popleft()
-            if self._waiting:
-                self.pause_reading()
+        for _ in range(AT_ONCE):
+            if self._current is not None or self._over or not self.is_writable:
+                break
+            self._current = self._requests.take()
+            if self._current is None:
+                break
             self._serving.begin(self, self._current)
+        else:  # Others have their turn before the rest of what was answered at once.
+            self._serving.loop.call_soon(self._go_on)
         self._advancing = False
-        if self._current is None and not self._over:
-            if self._refused is not None:
-                self._refuse(self._refused)
-            elif self._said_all:
-                self._hang_up(unread=False)
         current = self._current
-        if current is not None and current.job is None and current.buffered > MAX_BODY_WAITING:
+        if current is None and self.is_writable and not self._over:
+            self._end_if_all_is_read()
+        elif current is None or (current.job is None and current.buffered > MAX_BODY_WAITING):
             self.pause_reading()
 
+    def _go_on(self) -> None:
+        self._advance()
+        self.resume_reading()
+
+    def _end_if_all_is_read(self) -> None:
+        if self._requests.refused is not None:
+            if self._requests.is_empty:
+                self._refuse(self._requests.refused)
+        elif self._said_all and self._requests.is_empty:
+            self._hang_up(unread=False)
+
     def _refuse(self, refused: Refused) -> None:
-        body = f"{refused.text}\n".encode("latin-1")
-        head = (
-            f"{status_line(refused.status, '')}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
-            f"Date: {self._serving.date}\r\nConnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode("latin-1") + body)
+        self.transport.write(refusal(refused, self._serving.date))
         self._hang_up(unread=True)
 
     def _hang_up(self, *, unread: bool) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from gateway.lane.incoming import Incoming
+from gateway.lane.incoming import Incoming, Refused
 
 
 class Serving(Protocol):
@@ -36,3 +37,21 @@ def status_line(status: int, reason: str) -> str:
         return f"HTTP/1.1 {status} {reason or HTTPStatus(status).phrase}"
     except ValueError:
         return f"HTTP/1.1 {status} "
+
+
+def answer_head(status: int, reason: str, fields: Iterable[tuple[str, str]]) -> bytes:
+    """Write the head of an answer."""
+    lines = [status_line(status, reason), *[f"{name}: {value}" for name, value in fields], "", ""]
+    return "\r\n".join(lines).encode("latin-1")
+
+
+def refusal(refused: Refused, date: str) -> bytes:
+    """Write the last answer of a connection, on which something came that is no request."""
+    body = f"{refused.text}\n".encode("latin-1")
+    fields = [
+        ("Content-Type", "text/plain"),
+        ("Content-Length", str(len(body))),
+        ("Date", date),
+        ("Connection", "close"),
+    ]
+    return answer_head(refused.status, "", fields) + body

@@ -17,6 +17,7 @@ from gateway.held_answer import close_body
 from gateway.inner import Admitted
 from gateway.lane.client import MAX_BODY_WAITING, ClientConnection
 from gateway.lane.incoming import Incoming
+from gateway.lane.thread_input import ThreadInput
 
 _log = logging.getLogger("gateway")
 
@@ -67,7 +68,7 @@ class InThread:
         self._paused = False
         self._started: tuple[str, list[tuple[str, str]]] | None = None
         self._is_out = False
-        incoming.environ = {**incoming.environ, "wsgi.input": _Input(self)}
+        incoming.environ = {**incoming.environ, "wsgi.input": ThreadInput(self._take)}
         incoming.attach(self)
 
     def run(self, outcome: Outcome | None = None) -> None:
@@ -86,23 +87,6 @@ class InThread:
             if not isinstance(error, GatewayError | BodyLost):
                 _log.exception("the answer failed")
             self._fail_soon()
-
-    def read(self, size: int) -> bytes:
-        """Wait for up to `size` octets of the body; none at its end. Raises `ClientGone` and `BodyLost`."""
-        with self._changed:
-            if not self._waiting and not self._body_ended:
-                self._call(self._want_body)
-            self._changed.wait_for(lambda: self._waiting or self._body_ended or self._body_failed or self._gone)
-            if not self._waiting and self._gone:
-                raise ClientGone
-            if not self._waiting and self._body_failed:
-                raise BodyLost
-            data = b"".join(self._pieces)
-            given, rest = data[:size], data[size:]
-            self._pieces, self._waiting = ([rest] if rest else []), len(rest)
-        if not rest and not self._body_ended:
-            self._call(self._client.resume_reading)
-        return given
 
     def body_received(self, data: bytes) -> None:
         """Take a piece of the body."""
@@ -141,6 +125,22 @@ class InThread:
             self._paused = False
             self._unsent = 0
             self._changed.notify_all()
+
+    def _take(self) -> bytes:
+        """Wait for more of the body; none at its end. Raises `ClientGone` and `BodyLost`."""
+        with self._changed:
+            if not self._waiting and not self._body_ended:
+                self._call(self._want_body)
+            self._changed.wait_for(lambda: self._waiting or self._body_ended or self._body_failed or self._gone)
+            if not self._waiting and self._gone:
+                raise ClientGone
+            if not self._waiting and self._body_failed:
+                raise BodyLost
+            taken = b"".join(self._pieces)
+            self._pieces, self._waiting = [], 0
+        if not self._body_ended:
+            self._call(self._client.resume_reading)
+        return taken
 
     def _send_all(self, body: Iterable[bytes]) -> None:
         try:
@@ -218,61 +218,3 @@ class InThread:
             self._lending.loop.call_soon_threadsafe(call, *given)
         except RuntimeError as error:  # The loop is closed: the worker ends.
             raise ClientGone from error
-
-
-class _Input:
-    """The body of a request, as a file."""
-
-    def __init__(self, job: InThread) -> None:
-        self._job = job
-        self._line = b""
-
-    def read(self, size: int | None = -1) -> bytes:
-        """Read up to `size` octets, fewer only at the end, or all of them."""
-        pieces, left = [], -1 if size is None or size < 0 else size
-        while left:
-            piece = self._piece(left if left > 0 else MAX_BODY_WAITING)
-            if not piece:
-                break
-            pieces.append(piece)
-            left = left - len(piece) if left > 0 else left
-        return b"".join(pieces)
-
-    def readinto(self, buffer: bytearray) -> int:
-        """Read into a buffer what there is."""
-        piece = self._piece(len(buffer))
-        buffer[: len(piece)] = piece
-        return len(piece)
-
-    def readline(self, size: int | None = -1) -> bytes:
-        """Read up to the end of a line."""
-        limit = MAX_BODY_WAITING if size is None or size < 0 else size
-        line = self._line
-        self._line = b""
-        while b"\n" not in line and len(line) < limit:
-            piece = self._job.read(MAX_BODY_WAITING)
-            if not piece:
-                break
-            line += piece
-        end = min(line.find(b"\n") + 1 or len(line), limit)
-        self._line = line[end:]
-        return line[:end]
-
-    def readlines(self, hint: int = -1) -> list[bytes]:
-        """Read all lines."""
-        return list(self) if hint else []
-
-    def __iter__(self) -> _Input:
-        return self
-
-    def __next__(self) -> bytes:
-        line = self.readline()
-        if not line:
-            raise StopIteration
-        return line
-
-    def _piece(self, size: int) -> bytes:
-        if self._line:
-            piece, self._line = self._line[:size], self._line[size:]
-            return piece
-        return self._job.read(size)

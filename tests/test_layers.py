@@ -53,7 +53,7 @@ ORDER: Final = (
         "lane", "lane.incoming", "lane.at_once", "lane.recollection", "lane.request_reader", "lane.request_queue",
         "lane.serving", "lane.patience", "lane.client", "lane.listening", "lane.chunks", "lane.fetching", "lane.uses",
         "lane.upstream", "lane.pool", "lane.origins", "lane.tunnel", "lane.heads", "lane.acting", "lane.attempts",
-        "lane.forwarding", "lane.thread_input", "lane.in_thread", "lane.lane",
+        "lane.forwarding", "lane.thread_input", "lane.app_answer", "lane.in_thread", "lane.lane",
         "lane.worker", "gunicorn_conf", "devtls", "demo",
         "cli_registration", "cli_routes", "cli_sessions", "cli", "gateway",
     ),

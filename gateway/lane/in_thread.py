@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Protocol
 
 from werkzeug import Response
@@ -15,6 +16,7 @@ from gateway.app import Gateway
 from gateway.errors import INTERNAL, REQUEST_INCOMPLETE, GatewayError
 from gateway.held_answer import close_body
 from gateway.inner import Admitted
+from gateway.lane.app_answer import AppAnswer, read_app_answer
 from gateway.lane.client import MAX_BODY_WAITING, ClientConnection
 from gateway.lane.incoming import Incoming
 from gateway.lane.thread_input import ThreadInput
@@ -65,7 +67,6 @@ class InThread:
         self._body_failed = False
         self._gone = False
         self._unsent = 0
-        self._paused = False
         self._started: tuple[str, list[tuple[str, str]]] | None = None
         self._is_out = False
         incoming.environ = {**incoming.environ, "wsgi.input": ThreadInput(self._take)}
@@ -80,13 +81,16 @@ class InThread:
                 self._call(self._give_back, decided)
             else:
                 self._send_all(gateway.answer(decided, environ, self._start_response))
-                self._call(self._client.finish)
+                self._call(self._finish)
         except ClientGone:
             pass
+        except GatewayError as error:
+            self._fail_soon(error)
         except Exception as error:  # noqa: BLE001 - fails closed whatever it was.
-            if not isinstance(error, GatewayError | BodyLost):
+            if not isinstance(error, BodyLost):
                 _log.exception("the answer failed")
-            self._fail_soon()
+            problem = REQUEST_INCOMPLETE if self._body_failed else INTERNAL
+            self._fail_soon(GatewayError(problem, "the app ended without an answer"))
 
     def body_received(self, data: bytes) -> None:
         """Take a piece of the body."""
@@ -116,13 +120,11 @@ class InThread:
             self._changed.notify_all()
 
     def client_paused(self) -> None:
-        """Take note that the client takes nothing more for now."""
-        self._paused = True
+        """Nothing is to be done: `_send` looks, as the client may have been slow before this request."""
 
     def client_resumed(self) -> None:
         """Take note that it does again."""
         with self._changed:
-            self._paused = False
             self._unsent = 0
             self._changed.notify_all()
 
@@ -171,21 +173,33 @@ class InThread:
     def _begin(self, length: int | None = None) -> None:
         if self._started is None:
             raise AssertionError("the app began its body before its answer")
+        answer = read_app_answer(*self._started)
         self._is_out = True
-        status, headers = self._started
-        code, _, reason = status.partition(" ")
-        named = next((value for name, value in headers if name.lower() == "content-length"), None)
-        known = int(named) if named is not None and named.isascii() and named.isdigit() else length
-        kept = [pair for pair in headers if pair[0].lower() not in ("connection", "transfer-encoding")]
-        own = [("Content-Length", "0")] if named is None and length == 0 and int(code) not in (204, 304) else []
-        self._call(self._client.start, int(code), reason, [*kept, *own], known)
+        if answer.length is None and length is not None:
+            own = [] if answer.status in (204, 304) else [("Content-Length", str(length))]
+            answer = replace(answer, fields=[*answer.fields, *own], length=length)
+        self._call(self._start, answer)
+
+    def _start(self, answer: AppAnswer) -> None:
+        try:
+            self._client.start(answer.status, answer.reason, answer.fields, answer.length)
+        except Exception:  # noqa: BLE001 - a body without a head would be read as one, and as what it likes to be.
+            _log.exception("the head of an answer could not be written")
+            self._client.abort()
+            self.client_lost()
 
     def _send(self, data: bytes) -> None:
+        if self._client.is_gone:
+            return
         self._client.send(data)
-        if not self._paused:
+        if self._client.is_writable:
             with self._changed:
                 self._unsent = max(0, self._unsent - len(data))
                 self._changed.notify_all()
+
+    def _finish(self) -> None:
+        if not self._client.is_gone:
+            self._client.finish()
 
     def _want_body(self) -> None:
         self._client.send_continue()
@@ -198,18 +212,17 @@ class InThread:
         if not self._client.is_gone:
             self._lending.act(self._client, incoming, outcome)
 
-    def _fail_soon(self) -> None:
+    def _fail_soon(self, error: GatewayError) -> None:
         with suppress(ClientGone):
-            self._call(self._fail)
+            self._call(self._fail, error)
 
-    def _fail(self) -> None:
+    def _fail(self, error: GatewayError) -> None:
         if self._client.is_gone:
             return
         if self._client.has_started:
             self._client.abort()
         else:
-            problem = REQUEST_INCOMPLETE if self._body_failed else INTERNAL
-            self._lending.fail(self._client, self._incoming, GatewayError(problem, "the app ended without an answer"))
+            self._lending.fail(self._client, self._incoming, error)
 
     def _call(self, call: Callable[..., object], *given: object) -> None:
         if self._gone:

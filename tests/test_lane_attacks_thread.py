@@ -1,14 +1,20 @@
 """The lane under attack where threads answer: others must not feel what one client does, nor what an app does."""
 
+import socket
+import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any, Final
 from wsgiref.types import StartResponse, WSGIApplication
 
 import pytest
-from test_lane import CLOSE, GET, answered, around, statuses
+from harness import base_config
+from lane_face import run_lane
+from test_lane import CLOSE, GET, HEAD, SECONDS, answered, around, echo, statuses
 
+from gateway import Gateway
+from gateway.lane import gathering
 from gateway.lane.client import MAX_BODY_WAITING, ClientConnection
 from gateway.lane.thread_input import ThreadInput
 
@@ -179,3 +185,140 @@ def test_a_body_never_goes_out_without_its_head(monkeypatch: pytest.MonkeyPatch)
             assert sock.recv(65536) == b""
         monkeypatch.undo()
         assert b"Date: " in answered(open_it, CLOSE)
+
+
+OURS: Final = (
+    b"POST /oauth2/backchannel-logout HTTP/1.1\r\n" + HEAD + b"Content-Type: application/x-www-form-urlencoded\r\n"
+)
+APPS: Final = b"POST /a HTTP/1.1\r\n" + HEAD
+EXPECTS: Final = b"Expect: 100-continue\r\n"
+LENGTH: Final = b"Content-Length: 5\r\n\r\n"
+CHUNKS: Final = b"Transfer-Encoding: chunked\r\n\r\n"
+THREADS: Final = 32
+
+
+def until_closed(sock: socket.socket) -> bytes:
+    return b"".join(iter(lambda: sock.recv(65536), b""))
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "status"),
+    [
+        pytest.param(OURS + LENGTH, b"a=b&c", 400, id="a page of ours"),
+        pytest.param(OURS + CHUNKS, b"5\r\na=b&c\r\n0\r\n\r\n", 400, id="a page of ours, in chunks"),
+        pytest.param(OURS + EXPECTS + LENGTH, b"a=b&c", 400, id="a page of ours, with an expectation"),
+        pytest.param(APPS + LENGTH, b"hello", 200, id="an app"),
+        pytest.param(APPS + CHUNKS, b"5\r\nhello\r\n0\r\n\r\n", 200, id="an app, in chunks"),
+        pytest.param(APPS + EXPECTS + LENGTH, b"hello", 200, id="an app, with an expectation"),
+    ],
+)
+def test_bodies_that_do_not_come_hold_no_threads(head: bytes, body: bytes, status: int) -> None:
+    with around(echo) as open_it, ExitStack() as stack:
+        slow = [stack.enter_context(open_it()) for _ in range(THREADS + 1)]
+        for sock in slow:
+            sock.sendall(head + body[:1])
+        for sock in slow if EXPECTS in head else ():
+            assert sock.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert statuses(answered(open_it, CLOSE)) == [200]
+        assert statuses(answered(open_it, CLOSE.replace(b"/a", b"/ping"))) == [200]
+        for sock in slow:
+            sock.sendall(body[1:] + CLOSE)
+            assert statuses(until_closed(sock)) == [status, 200]
+
+
+def test_a_large_body_is_given_to_an_app_while_it_comes() -> None:
+    begun = threading.Event()
+
+    def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        size = len(environ["wsgi.input"].read(1))
+        begun.set()
+        size += len(environ["wsgi.input"].read())
+        start_response("200 OK", [])
+        return [b"<%d>" % size]
+
+    size = 4 * MAX_BODY_WAITING
+    with around(app) as open_it, open_it() as sock:
+        sock.sendall(APPS + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % size + bytes(size // 2))
+        assert begun.wait(SECONDS)
+        sock.sendall(bytes(size // 2))
+        assert b"<%d>" % size in until_closed(sock)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(OURS, id="a page of ours"),
+        pytest.param(OURS + EXPECTS, id="a page of ours, with an expectation"),
+        pytest.param(APPS, id="an app"),
+        pytest.param(APPS + EXPECTS, id="an app, with an expectation"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("sent", "seconds", "end"),
+    [
+        pytest.param(LENGTH + b"a", 0.01, False, id="late"),
+        pytest.param(LENGTH, 0.01, False, id="never"),
+        pytest.param(LENGTH + b"a", SECONDS, True, id="cut"),
+        pytest.param(CHUNKS + b"5\r\na", SECONDS, True, id="a chunk that is cut"),
+        pytest.param(CHUNKS + b"zz\r\n", SECONDS, False, id="a malformed chunk"),
+        pytest.param(CHUNKS + b"1\r\naxx", SECONDS, False, id="a chunk without its end"),
+    ],
+)
+def test_a_body_that_does_not_come_is_said_to_be_incomplete(
+    head: bytes,
+    sent: bytes,
+    seconds: float,
+    end: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(gathering, "BODY_SECONDS", seconds)
+    with around(echo) as open_it:
+        received = answered(open_it, head + sent, end=end)
+    assert statuses(received)[-1:] == [400]
+    assert b"request_incomplete" in received
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [pytest.param("public", [100, 200], id="let in"), pytest.param("required", [401], id="refused")],
+)
+def test_a_body_is_asked_for_when_its_request_has_been_let_in(rule: str, expected: list[int]) -> None:
+    document = {**base_config({"type": "memory"}), "routes": [{"path": "/**", "access": rule}]}
+    with run_lane(Gateway.from_config(document)(echo)) as face:
+        sock = socket.create_connection(("127.0.0.1", face.port), timeout=SECONDS)
+        with sock:
+            sock.sendall(APPS + EXPECTS + b"Connection: close\r\n" + LENGTH)
+            received = sock.recv(65536)
+            if statuses(received) == [100]:
+                sock.sendall(b"hello")
+            assert statuses(received + until_closed(sock)) == expected
+
+
+def test_what_waits_for_a_thread_is_not_done_for_clients_that_are_gone() -> None:
+    asked, let = threading.Semaphore(0), threading.Event()
+    paths: list[str] = []
+
+    def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        paths.append(environ["PATH_INFO"])
+        asked.release()
+        let.wait(SECONDS)
+        start_response("200 OK", [("Content-Length", "0")])
+        return []
+
+    with around(app) as open_it, ExitStack() as stack:
+        busy = [stack.enter_context(open_it()) for _ in range(THREADS)]
+        for sock in busy:
+            sock.sendall(CLOSE)
+            assert asked.acquire(timeout=SECONDS)
+        with open_it() as sock:
+            sock.sendall(GET.replace(b"/a", b"/gone"))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        for _ in range(3):  # Answered by the loop alone, which by then has seen the reset.
+            assert statuses(answered(open_it, b"GET / HTTP/3.0\r\n\r\n"))[:1] in ([400], [505])
+        let.set()
+        for sock in busy:
+            assert statuses(until_closed(sock)) == [200]
+        assert statuses(answered(open_it, CLOSE)) == [200]
+    assert "/gone" not in paths

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 from werkzeug import Response
@@ -18,6 +18,7 @@ from gateway.held_answer import close_body
 from gateway.inner import Admitted
 from gateway.lane.app_answer import AppAnswer, read_app_answer
 from gateway.lane.client import MAX_BODY_WAITING, ClientConnection
+from gateway.lane.gathering import Failing, Gathering
 from gateway.lane.incoming import Incoming
 from gateway.lane.thread_input import ThreadInput
 
@@ -34,11 +35,17 @@ class BodyLost(ConnectionError):
     """The rest of the body will not come: it is malformed, or late, or was cut."""
 
 
-class Lending(Protocol):
+class BodyWanted(BaseException):
+    """Whoever decides wants a body that has not come; no error, so that nobody who decides takes it for one."""
+
+
+class Lending(Failing, Protocol):
     """What a request in a thread asks of the lane."""
 
-    loop: asyncio.AbstractEventLoop
     gateway: Gateway
+
+    def submit(self, call: Callable[[], None]) -> None:
+        """Have something called by a thread."""
 
     def takes(self, outcome: Outcome) -> bool:
         """Tell whether the loop can act on a decision by itself."""
@@ -46,14 +53,12 @@ class Lending(Protocol):
     def act(self, client: ClientConnection, incoming: Incoming, outcome: Outcome) -> None:
         """Have the loop act on a decision."""
 
-    def fail(self, client: ClientConnection, incoming: Incoming, error: GatewayError) -> None:
-        """Answer with what is told of a failure."""
-
 
 class InThread:
     """The job of a request whose decision, or whose answer, may wait.
 
-    `run` is called in a thread; all that it does to the connection is done by the loop.
+    `run` is called in a thread; all that it does to the connection is done by the loop. A thread waits for no more of
+    a body than what does not fit into memory: until then the loop waits, and `run` is called once more.
     """
 
     def __init__(self, lending: Lending, client: ClientConnection, incoming: Incoming) -> None:
@@ -65,7 +70,8 @@ class InThread:
         self._waiting = 0
         self._body_ended = False
         self._body_failed = False
-        self._gone = False
+        self._gone = client.is_gone
+        self._is_gathered = False
         self._unsent = 0
         self._started: tuple[str, list[tuple[str, str]]] | None = None
         self._is_out = False
@@ -74,16 +80,23 @@ class InThread:
 
     def run(self, outcome: Outcome | None = None) -> None:
         """Decide, if that was not done, and answer; or leave the answer to the loop."""
+        if self._gone:  # It may have waited for its turn for long.
+            return
         gateway, environ = self._lending.gateway, self._incoming.environ
         try:
             decided = gateway.outcome(environ) if outcome is None else outcome
             if self._lending.takes(decided):
                 self._call(self._give_back, decided)
+            elif isinstance(decided, Admitted) and not self._has_enough():
+                self._call(self._gather, decided)
             else:
                 self._send_all(gateway.answer(decided, environ, self._start_response))
                 self._call(self._finish)
         except ClientGone:
             pass
+        except BodyWanted:
+            with suppress(ClientGone):
+                self._call(self._gather, None)
         except GatewayError as error:
             self._fail_soon(error)
         except Exception as error:  # noqa: BLE001 - fails closed whatever it was.
@@ -129,7 +142,9 @@ class InThread:
             self._changed.notify_all()
 
     def _take(self) -> bytes:
-        """Wait for more of the body; none at its end. Raises `ClientGone` and `BodyLost`."""
+        """Wait for more of the body; none at its end. Raises `BodyWanted`, `ClientGone` and `BodyLost`."""
+        if not self._has_enough():
+            raise BodyWanted
         with self._changed:
             if not self._waiting and not self._body_ended:
                 self._call(self._want_body)
@@ -205,12 +220,29 @@ class InThread:
         self._client.send_continue()
         self._client.resume_reading()
 
+    def _has_enough(self) -> bool:
+        return self._body_ended or self._is_gathered or self._waiting > MAX_BODY_WAITING
+
+    def _gather(self, outcome: Outcome | None) -> None:
+        self._hand_back_body()
+        if not self._client.is_gone:
+            self._is_gathered = True
+            Gathering(self._lending, self._client, self._incoming, partial(self._go_on, outcome)).start()
+
+    def _go_on(self, outcome: Outcome | None) -> None:
+        self._incoming.attach(self)
+        self._lending.submit(partial(self.run, outcome))
+
     def _give_back(self, outcome: Outcome) -> None:
+        self._hand_back_body()
+        if not self._client.is_gone:
+            self._lending.act(self._client, self._incoming, outcome)
+
+    def _hand_back_body(self) -> None:
         incoming = self._incoming
         incoming.job = None
         incoming.pieces, incoming.buffered = self._pieces, self._waiting
-        if not self._client.is_gone:
-            self._lending.act(self._client, incoming, outcome)
+        self._pieces, self._waiting = [], 0
 
     def _fail_soon(self, error: GatewayError) -> None:
         with suppress(ClientGone):

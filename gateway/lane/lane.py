@@ -141,13 +141,13 @@ class Lane:
             self.act(client, incoming, admitted)
 
     def _have_decided(self, client: ClientConnection, incoming: Incoming) -> None:
-        self._threads.submit(InThread(self, client, incoming).run)
+        self.submit(InThread(self, client, incoming).run)
 
     def act(self, client: ClientConnection, incoming: Incoming, outcome: Outcome) -> None:
         """Act on what was decided."""
         upstream = self._upstreams.get(id(outcome.inner)) if isinstance(outcome, Admitted) else None
         if upstream is None or not isinstance(outcome, Admitted):
-            self._threads.submit(InThread(self, client, incoming).run, outcome)
+            self.submit(partial(InThread(self, client, incoming).run, outcome))
         elif incoming.method == "OPTIONS" and incoming.environ.get("HTTP_MAX_FORWARDS") == "0":
             client.start(204, "", [], None)  # RFC 9110 7.6.2: we are the last to receive it.
             client.finish()
@@ -181,6 +181,10 @@ class Lane:
         """See whether there is room for one more; raises `tunnels_full`."""
         if len(self.tunnels) >= MAX_TUNNELS:
             raise GatewayError(TUNNELS_FULL, f"{MAX_TUNNELS} in this process", retry_after=10)
+
+    def submit(self, call: Callable[[], None]) -> None:
+        """Have something called by a thread."""
+        self._threads.submit(call)
 
     def in_thread(self, call: Callable[[], Any], done: Callable[[asyncio.Future[Any]], None]) -> None:
         """Have something called that may wait."""

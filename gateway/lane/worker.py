@@ -6,11 +6,13 @@ import asyncio
 import os
 import signal
 import ssl
+import string
 import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 
 import uvloop
 from gunicorn import sock
@@ -113,4 +115,10 @@ class LaneWorker(base.Worker):
     def _log_access(self, incoming: Incoming, status: int, sent: int, seconds: float) -> None:
         answer: Any = SimpleNamespace(status=f"{status} ", sent=sent, headers=[])
         request: Any = SimpleNamespace(headers=[])
-        self.log.access(answer, request, incoming.environ, timedelta(seconds=seconds))
+        environ = {**incoming.environ, "PATH_INFO": _logged_path(incoming.environ["RAW_URI"])}
+        self.log.access(answer, request, environ, timedelta(seconds=seconds))
+
+
+def _logged_path(target: str) -> str:
+    # Still encoded, as a line end in it would begin a line that anybody could have written.
+    return quote(target.partition("?")[0], safe=string.punctuation, encoding="latin-1")

@@ -57,8 +57,8 @@ class Lending(Failing, Protocol):
 class InThread:
     """The job of a request whose decision, or whose answer, may wait.
 
-    `run` is called in a thread; all that it does to the connection is done by the loop. A thread waits for no more of
-    a body than what does not fit into memory: until then the loop waits, and `run` is called once more.
+    `run` is called in a thread; all that it does to the connection is done by the loop. A thread waits for a body only
+    where that is too large to be kept: else the loop waits for it, and calls `run` once more.
     """
 
     def __init__(self, lending: Lending, client: ClientConnection, incoming: Incoming) -> None:

@@ -37,7 +37,12 @@ class ThreadInput:
 
     def readline(self, size: int | None = -1) -> bytes:
         """Read up to the end of a line."""
-        parts, left = [], MAX_BODY_WAITING if size is None or size < 0 else size
+        left = MAX_BODY_WAITING if size is None or size < 0 else size
+        start, end = self._at, self._kept.find(b"\n", self._at, self._at + left) + 1
+        if end:  # As it is for most, and there may be as many lines as octets.
+            self._at = end
+            return self._kept[start:end]
+        parts = []
         while left and self._has_more():
             end = self._kept.find(b"\n", self._at, self._at + left) + 1
             part = self._part(end - self._at if end else left)

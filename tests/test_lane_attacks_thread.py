@@ -300,6 +300,25 @@ def test_a_body_is_asked_for_when_its_request_has_been_let_in(rule: str, expecte
             assert statuses(received + until_closed(sock)) == expected
 
 
+def test_a_request_that_a_thread_decides_on_is_forwarded_before_its_body_has_come() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as upstream:
+        origin = f"http://127.0.0.1:{upstream.getsockname()[1]}"
+        rules = {"upstream": origin, "routes": [{"path": "/**", "access": "public"}]}
+        document = {**base_config({"type": "memory"}), **rules}
+        with run_lane(Gateway.from_config(document)(None)) as face:
+            sock = socket.create_connection(("127.0.0.1", face.port), timeout=SECONDS)
+            with sock:
+                sock.sendall(b"OPTIONS /a HTTP/1.1\r\n" + HEAD + CHUNKS + b"1\r\na\r\n")
+                upstream.settimeout(SECONDS)
+                asked, received = upstream.accept()[0], b""
+                with asked:
+                    asked.settimeout(SECONDS)
+                    while not received.endswith(b"1\r\na\r\n"):
+                        piece = asked.recv(65536)
+                        assert piece
+                        received += piece
+
+
 def test_what_waits_for_a_thread_is_not_done_for_clients_that_are_gone() -> None:
     asked, let = threading.Semaphore(0), threading.Event()
     paths: list[str] = []

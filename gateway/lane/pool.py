@@ -25,9 +25,10 @@ class AsyncPool:
         """Give an idle connection, if there is one."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_open:
+            if connection.is_open and connection.is_quiet:
                 connection.reused = True
                 return connection
+            connection.close()
         return None
 
     def give_back(self, connection: UpstreamConnection) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
@@ -71,15 +72,22 @@ class UpstreamConnection(asyncio.Protocol):
         self._reading = True
         self._takes_more = True
         self._said_all = False
+        self._poller = select.poll()
 
     @property
     def is_open(self) -> bool:
         """Whether it stands, as far as is known."""
         return not self.transport.is_closing()
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing lies unread in its socket: no answer that nobody asked for, no hang-up (RFC 9112 9.2)."""
+        return not self._poller.poll(0)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
         self.transport = transport
+        self._poller.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def begin(self, exchange: Exchange, data: bytes) -> None:
         """Send the beginning of a request."""

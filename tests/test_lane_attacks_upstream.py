@@ -5,12 +5,19 @@ import select
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import Final
 
 import pytest
 import uvloop
+from answering import hello, run_before
+from harness import Members
 from raw_origin import OK, origin_at
+from test_lane_recollection import connected, request
 
 from gateway.lane.pool import AsyncPool
+from gateway.testing import Faults
+
+EXCHANGED: Final = {"exchange": {"audience": ["inventory"]}}
 
 
 @contextmanager
@@ -48,3 +55,23 @@ def test_what_lies_unread_in_an_idle_connection_is_nobodys_answer(unasked: bytes
         assert arrived.poll(1000)
         assert pool.take() is None
         assert not kept.is_open
+
+
+def test_an_exchanged_token_that_was_fetched_anew_is_the_one_that_is_sent() -> None:
+    given: list[str] = []
+
+    def numbered(members: Members) -> Members:
+        given.append(f"{members['access_token']}-{len(given)}")
+        return {**members, "expires_in": 10, "access_token": given[-1]}
+
+    config = {"session": {"local_cache": 60, "idle_timeout": "10h"}, "routes": [{"path": "/**", "token": EXCHANGED}]}
+    with run_before(hello, config) as site, connected(site) as client:
+        site.provider.exchange_audiences = ["inventory"]
+        site.provider.faults = Faults(token_exchange=numbered)
+        site.sign_in()
+        sent = request(site)
+        for _ in range(8):
+            assert client.ask(sent)[0] == 200
+            assert site.received[-1].headers["authorization"] == f"Bearer {given[-1]}"
+            site.clock.advance(6)
+        assert len(given) > 1

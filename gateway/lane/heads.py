@@ -95,7 +95,8 @@ def _injected(admitted: Admitted, method: str) -> tuple[bytes, int]:
     # A proof is for one request alone, a signed identity for a minute.
     if held is None or route.identity_jwt or passage.is_proven:
         return _written(passage, method)
-    key = (id(route), target.client, target.forwarded_for, target.host)
+    # A token that was fetched for the route may be over, and another in its place, while the copy is the same.
+    key = (id(route), target.client, target.forwarded_for, target.host, *passage.authorization)
     made = held.made.get(key)
     if made is not None:
         return made

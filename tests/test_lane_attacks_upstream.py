@@ -1,23 +1,289 @@
 """The lane towards upstreams that dawdle, hang up and speak unasked, while clients leave or send at the wrong time."""
 
 import asyncio
+import re
 import select
 import socket
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from typing import Final
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import pytest
 import uvloop
 from answering import hello, run_before
-from harness import Members
-from raw_origin import OK, origin_at
+from harness import Members, base_config
+from lane_face import run_lane
+from peers.listener import Answer, Received
+from raw_origin import OK, is_whole, origin_at
 from test_lane_recollection import connected, request
 
+from gateway import Gateway
+from gateway.lane.client import MAX_BODY_WAITING
+from gateway.lane.lane import Lane
 from gateway.lane.pool import AsyncPool
+from gateway.lane.upstream import UpstreamConnection
+from gateway.renewal import MIN_TOKEN_AGE
 from gateway.testing import Faults
 
+SECONDS: Final = 10.0
 EXCHANGED: Final = {"exchange": {"audience": ["inventory"]}}
+HEAD: Final = b"Host: app.example\r\n"
+GET: Final = b"GET /a HTTP/1.1\r\n" + HEAD + b"\r\n"
+PUT: Final = b"PUT /a HTTP/1.1\r\n" + HEAD
+WEBSOCKET: Final = (
+    b"GET /ws HTTP/1.1\r\n" + HEAD + b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+
+
+@dataclass(kw_only=True)
+class Upstream:
+    """Plays a script for each connection, and keeps what it received."""
+
+    url: str
+    requests: list[bytes] = field(default_factory=list)
+
+    def read(self, peer: socket.socket, *, head_only: bool = False) -> None:
+        """Read a request, or its head."""
+        data = b""
+        while not is_whole(data) and not (head_only and b"\r\n\r\n" in data):
+            piece = peer.recv(65536)
+            if not piece:
+                break
+            data += piece
+        self.requests.append(data)
+
+
+@contextmanager
+def upstream(*scripts: Callable[[Upstream, socket.socket], None]) -> Iterator[Upstream]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        up = Upstream(url=f"http://127.0.0.1:{listener.getsockname()[1]}")
+
+        def serve() -> None:
+            for script in scripts:
+                with suppress(OSError), listener.accept()[0] as peer:
+                    peer.settimeout(SECONDS)
+                    script(up, peer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield up
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(SECONDS)
+    assert not thread.is_alive()
+
+
+@pytest.fixture
+def lanes(monkeypatch: pytest.MonkeyPatch) -> list[Lane]:
+    """The lanes that the test runs."""
+    made: list[Lane] = []
+    init = Lane.__init__
+
+    def noting(self: Lane, *given: Any, **more: Any) -> None:
+        init(self, *given, **more)
+        made.append(self)
+
+    monkeypatch.setattr(Lane, "__init__", noting)
+    return made
+
+
+class Gate:
+    """Holds up connections to the upstream, as a handshake with another continent does."""
+
+    def __init__(self) -> None:
+        self.is_open = True
+        self.waiting = 0
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
+    made = Gate()
+    connect = AsyncPool.connect
+
+    async def slow(self: AsyncPool) -> UpstreamConnection:
+        made.waiting += 1
+        while not made.is_open:
+            await asyncio.sleep(0.005)
+        connection = await connect(self)
+        made.waiting -= 1
+        return connection
+
+    monkeypatch.setattr(AsyncPool, "connect", slow)
+    return made
+
+
+@contextmanager
+def before(up: Upstream) -> Iterator[Callable[[], socket.socket]]:
+    document = {
+        **base_config({"type": "memory"}),
+        "upstream": up.url,
+        "routes": [{"path": "/**", "access": "public"}],
+    }
+    with run_lane(Gateway.from_config(document)(None)) as face:
+        yield lambda: socket.create_connection(("127.0.0.1", face.port), timeout=SECONDS)
+
+
+def eventually(is_so: Callable[[], object]) -> None:
+    until = time.monotonic() + SECONDS
+    while not is_so():
+        assert time.monotonic() < until
+        time.sleep(0.005)
+
+
+def reset(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def answer(sock: socket.socket) -> bytes:
+    """Read an answer that has a length."""
+    received = b""
+    while not (head := re.search(rb"(?is)content-length: (\d+).*?\r\n\r\n", received)) or len(
+        received
+    ) < head.end() + int(head[1]):
+        piece = sock.recv(65536)
+        assert piece, "the lane has hung up"
+        received += piece
+    return received
+
+
+def answers(up: Upstream, peer: socket.socket) -> None:
+    up.read(peer)
+    peer.sendall(OK)
+    up.read(peer)
+
+
+def answers_and_dies_upon_the_next(up: Upstream, peer: socket.socket) -> None:
+    up.read(peer)
+    peer.sendall(OK)
+    up.read(peer, head_only=True)
+
+
+@pytest.mark.parametrize(
+    ("framing", "body"),
+    [
+        pytest.param(b"Content-Length: 48\r\n\r\n", b"B" * 48, id="a counted body"),
+        pytest.param(b"Content-Length: 100000\r\n\r\n", b"B" * 100_000, id="a long one"),
+    ],
+)
+def test_a_body_that_comes_while_its_request_is_tried_again_is_sent(
+    lanes: list[Lane], gate: Gate, framing: bytes, body: bytes
+) -> None:
+    with upstream(answers_and_dies_upon_the_next, answers) as up, before(up) as open_it, open_it() as sock:
+        sock.sendall(GET)
+        answer(sock)
+        gate.is_open = False
+        sock.sendall(PUT + framing)
+        eventually(lambda: gate.waiting)
+        (forwarding,) = lanes[0].forwardings
+        sock.sendall(body)
+        eventually(lambda: forwarding._incoming.complete)
+        gate.is_open = True
+        assert answer(sock).startswith(b"HTTP/1.1 200")
+        assert len(up.requests) == 3
+        assert up.requests[2].endswith(b"\r\n\r\n" + body)
+        sock.sendall(GET)
+        eventually(lambda: len(up.requests) == 4)
+        assert up.requests[3].startswith(b"GET /a HTTP/1.1\r\n")
+
+
+def test_a_body_of_which_octets_are_missing_is_never_sent_as_if_it_were_whole(lanes: list[Lane], gate: Gate) -> None:
+    gate.is_open = False
+    with upstream(answers) as up, before(up) as open_it, open_it() as sock:
+        sock.sendall(PUT + b"Content-Length: 4\r\n\r\nbody")
+        eventually(lambda: gate.waiting)
+        (forwarding,) = lanes[0].forwardings
+        eventually(lambda: forwarding._incoming.complete)
+        forwarding._incoming.pieces.clear()  # However it may come to that.
+        forwarding._incoming.buffered = 0
+        gate.is_open = True
+        assert answer(sock).startswith(b"HTTP/1.1 400")
+        assert up.requests == []
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(GET, id="a request"),
+        pytest.param(PUT + b"Content-Length: 9\r\n\r\nabc", id="part of a body"),
+        pytest.param(WEBSOCKET, id="an upgrade"),
+    ],
+)
+def test_a_client_that_leaves_before_the_upstream_is_connected_leaves_nothing_behind(
+    lanes: list[Lane], gate: Gate, sent: bytes
+) -> None:
+    gate.is_open = False
+    with upstream(answers) as up, before(up) as open_it:
+        sock = open_it()
+        sock.sendall(sent)
+        eventually(lambda: gate.waiting)
+        reset(sock)
+        eventually(lambda: not lanes[0].clients)
+        assert not lanes[0].forwardings
+        gate.is_open = True
+        eventually(lambda: not gate.waiting)
+        with open_it() as other:
+            other.sendall(GET.replace(b"/a", b"/b"))
+            answer(other)
+        # Nothing was asked for the client that had left.
+        assert [one[:6] for one in up.requests] == [b"GET /b"]
+
+
+def test_one_that_leaves_while_its_request_is_made_anew_too(lanes: list[Lane], gate: Gate) -> None:
+    def refusing(received: Received) -> Answer:
+        if received.path != "/data":
+            return Answer(body="hello")
+        gate.is_open = False
+        headers = {"WWW-Authenticate": 'Bearer error="invalid_token"', "Connection": "close"}
+        return Answer(status=401, headers=headers, body="another token, please")
+
+    config = {"routes": [{"path": "/**", "token": "access_token"}]}
+    with run_before(refusing, config) as site, connected(site) as client:
+        site.sign_in()
+        site.clock.advance(MIN_TOKEN_AGE)
+        client._sock.sendall(request(site))
+        eventually(lambda: gate.waiting)
+        reset(client._sock)
+        eventually(lambda: not lanes[-1].clients)
+        assert not lanes[-1].forwardings
+        gate.is_open = True
+        eventually(lambda: not gate.waiting)
+
+
+def test_a_client_is_held_back_while_the_upstream_is_being_connected(lanes: list[Lane], gate: Gate) -> None:
+    gate.is_open = False
+    size = 16 << 20
+    with upstream(answers) as up, before(up) as open_it, open_it() as sock:
+        sender = threading.Thread(target=sock.sendall, args=[PUT + b"Content-Length: %d\r\n\r\n" % size + bytes(size)])
+        sender.start()
+        eventually(lambda: gate.waiting)
+        (client,), (forwarding,) = lanes[0].clients, lanes[0].forwardings
+        eventually(lambda: client._paused)
+        assert forwarding._incoming.buffered < 4 * MAX_BODY_WAITING
+        gate.is_open = True
+        assert answer(sock).startswith(b"HTTP/1.1 200")
+        sender.join(SECONDS)
+        assert up.requests[0].endswith(b"\r\n\r\n" + bytes(size))
+
+
+def test_octets_behind_an_upgrade_are_not_lost_without_a_word(lanes: list[Lane], gate: Gate) -> None:
+    gate.is_open = False
+    with upstream(answers) as up, before(up) as open_it, open_it() as sock:
+        sock.sendall(WEBSOCKET)
+        eventually(lambda: gate.waiting)
+        sock.sendall(b"GET /b HTTP/1.1\r\n")
+        assert answer(sock).startswith(b"HTTP/1.1 400")
+        assert sock.recv(1) == b""  # Part of what it said is lost, so that nothing more can be understood.
+        gate.is_open = True
+        eventually(lambda: not gate.waiting)
+        assert not lanes[0].tunnels
+        assert up.requests == []
 
 
 @contextmanager

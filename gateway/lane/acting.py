@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 from werkzeug import Response
 
 from gateway.errors import GatewayError
 from gateway.headers import Headers
+from gateway.held_answer import close_body
 from gateway.inner import Admitted
 from gateway.lane.client import ClientConnection
 from gateway.lane.incoming import Incoming
 from gateway.lane.tunnel import Tunnel
+from gateway.open_streams import Watch
 
 
 class Acting(Protocol):
@@ -42,6 +44,25 @@ class Acting(Protocol):
 
     def in_thread(self, call: Callable[[], Any], done: Callable[[asyncio.Future[Any]], None]) -> None:
         """Have something called that may wait."""
+
+
+class Watching:
+    """The watch over what lasts, so that it ends with its session: an answer, or the tunnel that came of it."""
+
+    def __init__(self, watch: Watch | None) -> None:
+        self._watch = watch
+        self._watched: Iterable[bytes] | None = None
+
+    def begin(self, abort: Callable[[], None]) -> None:
+        """Have `abort` called when the session ends, unless that is so already."""
+        if self._watched is None and self._watch is not None:
+            self._watched = self._watch(Abortable(abort))
+
+    def close(self) -> None:
+        """Watch no more."""
+        watched, self._watched = self._watched, None
+        if watched is not None:
+            close_body(watched)
 
 
 class Abortable:

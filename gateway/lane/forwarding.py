@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
 from gateway.errors import REQUEST_INCOMPLETE, GatewayError
-from gateway.headers import Headers
-from gateway.held_answer import close_body
 from gateway.inner import Admitted
-from gateway.lane.acting import Abortable, Acting
-from gateway.lane.at_once import Remembered
+from gateway.lane.acting import Acting, Watching
 from gateway.lane.attempts import Attempts
 from gateway.lane.client import ClientConnection
-from gateway.lane.heads import check_received, head_for, request_head
+from gateway.lane.heads import answer_fields, head_for, request_head
 from gateway.lane.incoming import Incoming
 from gateway.lane.origins import LaneUpstream
+from gateway.lane.passing_body import PassingBody
 from gateway.lane.tunnel import Tunnel
 from gateway.lane.upstream import UpstreamConnection
 from gateway.upstream_answer import Framing, Head
@@ -47,15 +44,18 @@ class Forwarding:
         self._head = b""
         self._attempts = Attempts(acting.loop, upstream, self._send_on, self._give_up)
         self._connection: UpstreamConnection | None = None
-        self._received = 0
+        self._body = PassingBody(client, incoming, admitted.passage)
         self._over = False
         self._held_back: list[bytes] | None = None
         self._ended = False
-        self._watched: Iterable[bytes] | None = None
+        self._watching = Watching(admitted.watch)
 
     def start(self) -> None:
         """Send the request; whatever fails becomes the answer."""
         environ = self._incoming.environ
+        if self._incoming.failed:
+            self.body_failed()
+            return
         try:
             self.wants_upgrade = self._incoming.upgrade and asks_for_websocket(environ)
             upstream = self._upstream.upstream
@@ -67,43 +67,60 @@ class Forwarding:
         except GatewayError as error:
             self._give_up(error)
             return
+        # From now on, for while there is no connection yet a client may send what must not be lost, or leave.
+        self._incoming.job = self
+        self._body.hold_back()
         self._acting.entered(self)
         self._attempts.start(fresh=self.wants_upgrade)
 
     def _send_on(self, connection: UpstreamConnection) -> None:
-        self._connection = connection
         incoming = self._incoming
+        if self._client.is_gone:
+            self._attempts.give_back(connection)
+            self._leave()
+            return
+        try:
+            self._body.check()
+        except GatewayError as error:
+            self._attempts.give_back(connection)
+            self._give_up(error)
+            return
+        self._connection = connection
         if incoming.expects_continue:
             self._client.send_continue()
         if incoming.complete and not incoming.buffered:
             self.is_sent = True
             connection.begin(self, self._head + b"0\r\n\r\n" if incoming.chunked else self._head)
-            incoming.job = self
         else:
             connection.begin(self, self._head)
             incoming.attach(self)
-            self._client.resume_reading()
+            if connection.takes_more:
+                self._client.resume_reading()
 
     def body_received(self, data: bytes) -> None:
-        """Send on a piece of the request's body."""
-        self._received += len(data)
+        """Send on a piece of the request's body, or keep it until it can be."""
+        if self._over:
+            return
+        if self._connection is None and not self._ended:
+            self._body.keep(data)
+            return
         try:
-            check_received(self._received, self._admitted.passage)
+            self._body.send(self._connection, data)
         except GatewayError as error:
             self._give_up(error)
-            return
-        if self._connection is not None and not self._ended:
-            self._connection.send(b"%x\r\n%b\r\n" % (len(data), data) if self._incoming.chunked else data)
 
     def body_ended(self) -> None:
         """End the request."""
-        if self._connection is not None and not self._ended:
+        if self._connection is not None:
             self.is_sent = True
-            if self._incoming.chunked:
-                self._connection.send(b"0\r\n\r\n")
+            try:
+                self._body.end(self._connection)
+            except GatewayError as error:
+                self._give_up(error)
 
     def body_failed(self) -> None:
-        """Give up: the rest of the body will not come."""
+        """Give up: the rest of the body will not come, or octets came where an upgrade was still being asked for."""
+        self._incoming.keep_alive = False
         self._give_up(GatewayError(REQUEST_INCOMPLETE, "the body is malformed, or did not come"))
 
     def upstream_paused(self) -> None:
@@ -179,8 +196,7 @@ class Forwarding:
 
     def watch(self) -> None:
         """Have the answer end with its session, since it lasts."""
-        if self._watched is None and self._admitted.watch is not None:
-            self._watched = self._admitted.watch(Abortable(self.abort))
+        self._watching.begin(self.abort)
 
     def abort(self) -> None:
         """End the answer, from any thread."""
@@ -188,7 +204,7 @@ class Forwarding:
 
     @property
     def _is_repeatable(self) -> bool:
-        return self.method in REPEATABLE and not self._received and not self._incoming.chunked
+        return self.method in REPEATABLE and not self._body.gone_on and not self._incoming.chunked
 
     def _reacted(self, head: Head, done: asyncio.Future[Any]) -> None:
         pieces, self._held_back = self._held_back or [], None
@@ -198,6 +214,9 @@ class Forwarding:
             other = done.result()
         except GatewayError as error:
             self._give_up(error)
+            return
+        if isinstance(other, Admitted) and self._body.gone_on:
+            self._give_up(GatewayError(REQUEST_INCOMPLETE, "the body cannot be sent again"))
             return
         if other is not None:
             self._leave()
@@ -214,7 +233,7 @@ class Forwarding:
     def _answer(self, head: Head) -> None:
         length = head.length if head.framing is Framing.COUNTED else None
         try:
-            fields = self._fields(head)
+            fields = answer_fields(self._admitted, self._incoming, head, self._acting.allowed)
         except GatewayError as error:
             self._give_up(error)
             return
@@ -222,22 +241,13 @@ class Forwarding:
         if head.framing is not Framing.COUNTED and head.framing is not Framing.NONE:
             self._client.flush()
 
-    def _fields(self, head: Head) -> Headers:
-        recollection = self._incoming.recollection
-        remembered: Remembered | None = None if recollection is None else recollection.made
-        if remembered is None or remembered.admitted is not self._admitted:
-            return self._made_fields(head)
-        if remembered.answer is None or remembered.answer[0] is not head:
-            remembered.answer = head, self._made_fields(head)
-        return remembered.answer[1]
-
-    def _made_fields(self, head: Head) -> Headers:
-        environ = self._admitted.passage.environ
-        return self._acting.allowed(environ, self._admitted.answer_headers(head.passed))
-
     def _switch(self, head: Head) -> None:
         connection, self._connection = self._connection, None
         if connection is None:
+            return
+        if self._client.is_gone:
+            connection.close()
+            self._leave()
             return
         try:
             fields = check_switch(head, self._incoming.environ)
@@ -249,10 +259,10 @@ class Forwarding:
         client = self._client.switch(
             self._acting.allowed(self._incoming.environ, self._admitted.answer_headers(fields))
         )
-        tunnel = Tunnel(self._acting.loop, client, connection.transport, self._acting.tunnels, self._close_watch)
+        tunnel = Tunnel(self._acting.loop, client, connection.transport, self._acting.tunnels, self._watching.close)
         tunnel.open(rest)
-        if self._admitted.watch is not None:
-            self._watched = self._admitted.watch(Abortable(tunnel.abort))
+        self._watching.close()
+        self._watching.begin(tunnel.abort)
         self._over = True
         self._acting.left(self)
 
@@ -283,12 +293,7 @@ class Forwarding:
         self._over = True
         self._attempts.leave()
         self._acting.left(self)
-        self._close_watch()
+        self._watching.close()
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-
-    def _close_watch(self) -> None:
-        watched, self._watched = self._watched, None
-        if watched is not None:
-            close_body(watched)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gateway.errors import REQUEST_BODY_TOO_LARGE, GatewayError
-from gateway.headers import client_headers, injected_headers, kept_headers
+from gateway.headers import Headers, client_headers, injected_headers, kept_headers
 from gateway.inner import Admitted, Passage
 from gateway.lane.at_once import KnownFields, Remembered
 from gateway.lane.incoming import Incoming
 from gateway.remembered import remembered
+from gateway.request_context import Environ
 from gateway.request_limits import check_fields, check_length, weight_of
 from gateway.upstream import Upstream
+from gateway.upstream_answer import Head
 from gateway.upstream_body import Field
 from gateway.upstream_request import field_lines, forwarded_fields, request_line, via
 from gateway.websocket import UPGRADE_FIELDS
@@ -52,6 +56,21 @@ def request_head(admitted: Admitted, upstream: Upstream, incoming: Incoming, *, 
             b"\r\n",
         ]
     )
+
+
+def answer_fields(
+    admitted: Admitted, incoming: Incoming, head: Head, allowed: Callable[[Environ, Headers], Headers]
+) -> Headers:
+    """Make the fields of an answer, which may have been made before; raises as `Admitted.answer_headers` does."""
+    remembered: Remembered | None = None if incoming.recollection is None else incoming.recollection.made
+    if remembered is not None and remembered.admitted is not admitted:
+        remembered = None
+    if remembered is not None and remembered.answer is not None and remembered.answer[0] is head:
+        return remembered.answer[1]
+    made = allowed(admitted.passage.environ, admitted.answer_headers(head.passed))
+    if remembered is not None:
+        remembered.answer = head, made
+    return made
 
 
 def check_received(received: int, passage: Passage) -> None:

@@ -70,7 +70,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._heard = loop.time()
         self._timer = loop.call_later(min(read_timeout, MAX_IDLE_SECONDS), self._look)
         self._reading = True
-        self._takes_more = True
+        self.takes_more = True
         self._said_all = False
         self._poller = select.poll()
 
@@ -130,13 +130,13 @@ class UpstreamConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Tell the exchange that the upstream is slow."""
-        self._takes_more = False
+        self.takes_more = False
         if self.exchange is not None:
             self.exchange.upstream_paused()
 
     def resume_writing(self) -> None:
         """Tell the exchange that it has caught up."""
-        self._takes_more = True
+        self.takes_more = True
         self._heard = self._loop.time()
         if self.exchange is not None:
             self.exchange.upstream_resumed()
@@ -264,7 +264,7 @@ class UpstreamConnection(asyncio.Protocol):
         """See whether the upstream has been silent for too long, or the connection unused."""
         now = self._loop.time()
         exchange = self.exchange
-        is_due = exchange is not None and self._reading and (exchange.is_sent or not self._takes_more)
+        is_due = exchange is not None and self._reading and (exchange.is_sent or not self.takes_more)
         limit = MAX_IDLE_SECONDS if exchange is None else self._read_timeout
         if exchange is not None and not is_due:
             self._heard = now

@@ -1,6 +1,7 @@
 """The lane towards upstreams that dawdle, hang up and speak unasked, while clients leave or send at the wrong time."""
 
 import asyncio
+import os
 import re
 import select
 import socket
@@ -25,9 +26,11 @@ from gateway import Gateway
 from gateway.lane.client import MAX_BODY_WAITING
 from gateway.lane.lane import Lane
 from gateway.lane.pool import AsyncPool
+from gateway.lane.tunnel import Tunnel
 from gateway.lane.upstream import UpstreamConnection
 from gateway.renewal import MIN_TOKEN_AGE
 from gateway.testing import Faults
+from gateway.websocket import accept_of
 
 SECONDS: Final = 10.0
 EXCHANGED: Final = {"exchange": {"audience": ["inventory"]}}
@@ -284,6 +287,102 @@ def test_octets_behind_an_upgrade_are_not_lost_without_a_word(lanes: list[Lane],
         eventually(lambda: not gate.waiting)
         assert not lanes[0].tunnels
         assert up.requests == []
+
+
+BEHIND: Final = 64 << 20
+"""More than the kernel takes for a client that does not read."""
+
+
+@contextmanager
+def tunnelled(
+    lanes: list[Lane], gate: Gate, then: Callable[[socket.socket], None], *, is_behind: bool
+) -> Iterator[tuple[socket.socket, Tunnel]]:
+    """Have a client behind with what was sent to it before, if that is so, and then be given a tunnel."""
+    gate.is_open = False
+
+    def switch(up: Upstream, peer: socket.socket) -> None:
+        up.read(peer)
+        accept = accept_of("AAAAAAAAAAAAAAAAAAAAAA==").encode("ascii")
+        peer.sendall(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        )
+        then(peer)
+
+    with upstream(switch) as up, before(up) as open_it, open_it() as sock:
+        sock.sendall(WEBSOCKET)
+        eventually(lambda: gate.waiting)
+        (client,) = lanes[0].clients
+        if is_behind:
+            lanes[0].loop.call_soon_threadsafe(client.transport.write, bytes(BEHIND))
+            eventually(lambda: not client.is_writable)
+        gate.is_open = True
+        eventually(lambda: lanes[0].tunnels)
+        (tunnel,) = lanes[0].tunnels
+        yield sock, tunnel
+
+
+def is_open(transport: Any) -> Callable[[], bool]:
+    """Tell whether the socket that a transport has now is still open, whatever the transport says."""
+    number = transport.get_extra_info("socket").fileno()
+    inode = os.fstat(number).st_ino
+
+    def is_so() -> bool:
+        with suppress(OSError):
+            return os.fstat(number).st_ino == inode
+        return False
+
+    return is_so
+
+
+def test_an_upstream_is_held_back_while_the_client_that_gets_a_tunnel_is_behind(lanes: list[Lane], gate: Gate) -> None:
+    pushed = threading.Event()
+
+    def push(peer: socket.socket) -> None:
+        peer.sendall(b"x" * BEHIND)
+        pushed.set()
+
+    with tunnelled(lanes, gate, push, is_behind=True) as (sock, _):
+        assert not pushed.wait(0.3)
+        said = 0
+        while said < BEHIND:
+            said += sock.recv(1 << 20).count(b"x")
+        assert pushed.wait(SECONDS)
+
+
+@pytest.mark.parametrize("is_behind", [False, True], ids=["while the tunnel lasts", "before there was a tunnel"])
+def test_a_client_that_takes_nothing_keeps_no_tunnel_open_whose_upstream_is_gone(
+    monkeypatch: pytest.MonkeyPatch, lanes: list[Lane], gate: Gate, is_behind: bool
+) -> None:
+    monkeypatch.setattr("gateway.lane.tunnel.LINGER_SECONDS", 0.1)
+
+    def push_and_reset(peer: socket.socket) -> None:
+        peer.settimeout(0.3)
+        with suppress(TimeoutError):
+            peer.sendall(bytes(BEHIND))
+        reset(peer)
+
+    with tunnelled(lanes, gate, push_and_reset, is_behind=is_behind) as (_, tunnel):
+        ends = [is_open(end.transport) for end in tunnel._ends]
+        eventually(lambda: not any(end() for end in ends))
+        assert not lanes[0].tunnels
+
+
+def test_what_an_upstream_said_last_is_not_waited_for_without_end(
+    monkeypatch: pytest.MonkeyPatch, lanes: list[Lane], gate: Gate
+) -> None:
+    monkeypatch.setattr("gateway.lane.tunnel.LINGER_SECONDS", 0.1)
+    is_over = threading.Event()
+
+    def wait(_: socket.socket) -> None:
+        is_over.wait(SECONDS)
+
+    with tunnelled(lanes, gate, wait, is_behind=True) as (_, tunnel):
+        ends = [is_open(end.transport) for end in tunnel._ends]
+        lanes[0].loop.call_soon_threadsafe(lambda: tunnel.close(gracefully=True))
+        eventually(lambda: not any(end() for end in ends))
+        assert not lanes[0].tunnels
+        is_over.set()
 
 
 @contextmanager

@@ -260,7 +260,7 @@ class Forwarding:
             self._acting.allowed(self._incoming.environ, self._admitted.answer_headers(fields))
         )
         tunnel = Tunnel(self._acting.loop, client, connection.transport, self._acting.tunnels, self._watching.close)
-        tunnel.open(rest)
+        tunnel.open(rest, is_client_writable=self._client.is_writable)
         self._watching.close()
         self._watching.begin(tunnel.abort)
         self._over = True

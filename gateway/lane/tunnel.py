@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,38 +27,62 @@ class Tunnel:
         tunnels: set[Tunnel],
         ended: Callable[[], None],
     ) -> None:
-        self._loop = loop
+        self.loop = loop
         self._tunnels = tunnels
         self._ended = ended
         self._ends = (_End(self, client), _End(self, upstream))
         self._ends[0].other, self._ends[1].other = self._ends[1], self._ends[0]
+        self._timer: asyncio.TimerHandle | None = None
 
-    def open(self, first: bytes) -> None:
-        """Begin, with what the upstream has said already."""
+    def open(self, first: bytes, *, is_client_writable: bool) -> None:
+        """Begin, with what the upstream has said already; nothing more is read of it while the client is behind."""
         self._tunnels.add(self)
-        if first:
-            self._ends[0].transport.write(first)
+        client, _ = self._ends
         for end in self._ends:
             end.begin()
+        if not is_client_writable:
+            client.pause_writing()
+        if first:
+            client.transport.write(first)
 
     def abort(self) -> None:
         """End it, from any thread."""
-        self._loop.call_soon_threadsafe(self.close)
+        self.loop.call_soon_threadsafe(self.close)
 
     def side_ended(self) -> None:
         """Let the other side go on for a while, where one has said all."""
         if all(end.has_ended for end in self._ends):
             self.close(gracefully=True)
         else:
-            self._loop.call_later(LINGER_SECONDS, self.close)
+            self.close_soon()
+
+    def side_lost(self) -> None:
+        """Close the other side, too; where there is none left, the tunnel is over."""
+        if not all(end.is_lost for end in self._ends):
+            self.close(gracefully=True)
+        else:
+            self._end()
+
+    def close_soon(self) -> None:
+        """Close both sides when they have had some time: who takes nothing must not keep them open."""
+        if self._timer is None:
+            self._timer = self.loop.call_later(LINGER_SECONDS, self.close)
 
     def close(self, *, gracefully: bool = False) -> None:
-        """Close both sides, with what waits to be sent only if `gracefully`."""
+        """Close both sides; `gracefully` gives what waits to be sent some time."""
         for end in self._ends:
             if gracefully:
                 end.transport.close()
             else:
                 end.transport.abort()
+        if gracefully:
+            self.close_soon()
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         if self in self._tunnels:
             self._tunnels.discard(self)
             self._ended()
@@ -69,7 +94,9 @@ class _End(asyncio.Protocol):
     def __init__(self, tunnel: Tunnel, transport: Any) -> None:
         self.transport = transport
         self.has_ended = False
+        self.is_lost = False
         self._tunnel = tunnel
+        self._behind: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
         sock = self.transport.get_extra_info("socket")
@@ -97,11 +124,36 @@ class _End(asyncio.Protocol):
     def pause_writing(self) -> None:
         if not self.other.transport.is_closing():
             self.other.transport.pause_reading()
+        self._look_later()
 
     def resume_writing(self) -> None:
+        self._look_no_more()
         if not self.other.transport.is_closing() and not self.other.has_ended:
             self.other.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        self.has_ended = True
-        self._tunnel.close(gracefully=True)
+        self.has_ended = self.is_lost = True
+        self._look_no_more()
+        self._tunnel.side_lost()
+
+    def _look_later(self) -> None:
+        if self._behind is None:
+            self._behind = self._tunnel.loop.call_later(LINGER_SECONDS, self._look)
+
+    def _look_no_more(self) -> None:
+        if self._behind is not None:
+            self._behind.cancel()
+            self._behind = None
+
+    def _look(self) -> None:
+        """See whether the other side is gone, for nobody is told while nothing is read of it."""
+        self._behind = None
+        other = self.other.transport
+        if other.is_closing():
+            return
+        poller = select.poll()
+        poller.register(other.get_extra_info("socket").fileno(), select.POLLRDHUP)
+        if poller.poll(0):
+            self._tunnel.close_soon()
+        else:
+            self._look_later()

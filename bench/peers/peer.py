@@ -12,7 +12,7 @@ from bench.processes import LOOPBACK, Command
 CLIENT_ID: Final = "bench"
 CLIENT_SECRET: Final = "a secret that the mock takes from everybody"
 SECRET: Final = "thirty-two characters and a few more of the bench"
-THROUGH: Final = frozenset({"small", "crowd", "medium", "post", "download"})
+THROUGH: Final = frozenset({"small", "crowd", "varied", "medium", "post", "download"})
 """The cases of requests that go through to the backend."""
 
 BENCH: Final = Path(__file__).resolve().parents[1]

@@ -115,15 +115,15 @@ def _injected(admitted: Admitted, method: str) -> tuple[bytes, int]:
     if held is None or route.identity_jwt or passage.is_proven:
         return _written(passage, method)
     # A token that was fetched for the route may be over, and another in its place, while the copy is the same.
-    key = (id(route), target.client, target.forwarded_for, target.host, *passage.authorization)
+    way = (id(route), target.client, target.forwarded_for, target.host)
+    key = (*way, *passage.authorization)
     made = held.made.get(key)
     if made is not None:
         return made
     made = _written(passage, method)
-    if key in held.made:
-        held.made[key] = made
-    elif len(held.made) < _MAX_MADE:
-        held.made[key] = None
+    if len(held.made) < _MAX_MADE:
+        # The first time without the token, which would weigh as much as what is written.
+        held.made.update({key: made} if way in held.made else {way: None})
     return made
 
 

@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 from wsgiref.types import StartResponse, WSGIApplication
 
@@ -17,6 +17,7 @@ from gateway.lane import client, lane, patience
 
 SECONDS: Final = 10.0
 GET: Final = b"GET /a HTTP/1.1\r\nHost: app.example\r\n"
+SLOW: Final = b"GET /slow HTTP/1.1\r\nHost: app.example\r\n\r\n"
 PAGE: Final = 20_000
 LARGE: Final = 8 * 1024 * 1024
 MANY: Final = 2000
@@ -152,3 +153,76 @@ def test_failures_behind_each_other_do_not_keep_others_waiting() -> None:
         assert read_all(other).startswith(b"HTTP/1.1 200 OK")
         flood.sendall(GET + b"Connection: close\r\n\r\n")
         assert read_all(flood).count(b"HTTP/1.1 400") == MANY
+
+
+class Reading:
+    """Tells how much of a body came, and waits before it answers `/slow`."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.go_on = threading.Event()
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        self.asked.append(environ["PATH_INFO"])
+        if environ["PATH_INFO"] == "/slow":
+            assert self.go_on.wait(SECONDS)
+        octets = 0
+        while piece := environ["wsgi.input"].read(10_000):
+            octets += len(piece)
+        body = f"read {octets}".encode("ascii")
+        start_response("200 OK", [("Content-Length", str(len(body)))])
+        return [body]
+
+
+def post(octets: int, *fields: bytes) -> bytes:
+    lines = [b"POST /p HTTP/1.1", b"Host: app.example", b"Content-Length: %d" % octets, *fields, b"", b""]
+    return b"\r\n".join(lines)
+
+
+@pytest.mark.parametrize("octets", [300_000, 1_000_000])
+def test_a_large_body_comes_whole_and_the_app_is_called_once(octets: int) -> None:
+    """What was read before all had come was lost, and the app called anew, behind a request that took its time."""
+    app = Reading()
+    with around(app) as open_it, open_it() as sock:
+        first = octets - 10_000
+        sock.sendall(SLOW + post(octets, b"Connection: close") + bytes(first))
+        time.sleep(0.2)
+        app.go_on.set()
+        time.sleep(0.3)
+        sock.sendall(bytes(octets - first))
+        received = read_all(sock)
+    assert received.endswith(b"read %d" % octets)
+    assert app.asked == ["/slow", "/p"]
+
+
+@pytest.mark.parametrize("before", [0, 13, 14, 15, 16, 17, 40])
+def test_a_body_behind_many_requests_is_read(before: int) -> None:
+    with around(Reading()) as open_it, open_it() as sock:
+        sock.sendall((GET + b"\r\n") * before + post(40_000, b"Connection: close") + bytes(40_000))
+        received = read_all(sock)
+    assert received.count(b"HTTP/1.1 200 OK") == before + 1
+    assert received.endswith(b"read 40000")
+
+
+@pytest.mark.parametrize("before", [0, 13, 14, 15, 16, 17, 40])
+def test_octets_behind_an_upgrade_are_no_request_behind_many_others(before: int) -> None:
+    upgrade = GET + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    app = Reading()
+    with around(app) as open_it, open_it() as sock:
+        sock.sendall((GET + b"\r\n") * before + upgrade + b"GET /smuggled HTTP/1.1\r\nHost: app.example\r\n\r\n")
+        received = read_all(sock)
+    assert "/smuggled" not in app.asked
+    assert received.count(b"HTTP/1.1 ") == before + 1
+
+
+def test_the_body_of_a_request_that_waits_is_held_back() -> None:
+    app = Reading()
+    with around(app) as open_it, open_it() as sock:
+        sock.sendall(SLOW + post(1_000_000_000))
+        sock.settimeout(1.0)
+        sent = 0
+        with suppress(TimeoutError):
+            while sent < 4 * LARGE:
+                sent += sock.send(bytes(65536))
+        app.go_on.set()
+    assert sent < 2 * LARGE  # Most of it in the system's own buffers.

@@ -16,8 +16,8 @@ from test_lane import CLOSE, GET, HEAD, SECONDS, answered, around, echo, statuse
 
 from gateway import Gateway
 from gateway.lane import gathering
-from gateway.lane.client import MAX_BODY_WAITING, ClientConnection
-from gateway.lane.incoming import Incoming
+from gateway.lane.client import ClientConnection
+from gateway.lane.incoming import MAX_BODY_WAITING, Incoming
 from gateway.lane.recollection import members_of
 from gateway.lane.thread_input import ThreadInput
 from gateway.lane.worker import LaneWorker

@@ -23,7 +23,7 @@ from raw_origin import OK, is_whole, origin_at
 from test_lane_recollection import connected, request
 
 from gateway import Gateway
-from gateway.lane.client import MAX_BODY_WAITING
+from gateway.lane.incoming import MAX_BODY_WAITING
 from gateway.lane.lane import Lane
 from gateway.lane.pool import AsyncPool
 from gateway.lane.tunnel import Tunnel

@@ -8,13 +8,10 @@ import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from gateway.lane.incoming import Incoming, Refused
+from gateway.lane.incoming import MAX_BODY_WAITING, Incoming, Refused
 from gateway.lane.patience import STALL_SECONDS, Patience
 from gateway.lane.request_queue import RequestQueue
 from gateway.lane.serving import Serving, answer_head, refusal
-
-MAX_BODY_WAITING = 256 * 1024
-"""Octets of a body that wait for whoever takes it; then nothing more is read."""
 
 HEAD_SECONDS = 30.0
 GONE_SECONDS = 5.0

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gateway.errors import REQUEST_INCOMPLETE, GatewayError
-from gateway.lane.client import MAX_BODY_WAITING, ClientConnection
-from gateway.lane.incoming import Incoming
+from gateway.lane.client import ClientConnection
+from gateway.lane.incoming import MAX_BODY_WAITING, Incoming
 
 BODY_SECONDS = 60.0
 """How long all of a small body, or the beginning of a large one, may take to come."""

@@ -17,9 +17,9 @@ from gateway.errors import INTERNAL, REQUEST_INCOMPLETE, GatewayError
 from gateway.held_answer import close_body
 from gateway.inner import Admitted
 from gateway.lane.app_answer import AppAnswer, read_app_answer
-from gateway.lane.client import MAX_BODY_WAITING, ClientConnection
+from gateway.lane.client import ClientConnection
 from gateway.lane.gathering import Failing, Gathering
-from gateway.lane.incoming import Incoming
+from gateway.lane.incoming import MAX_BODY_WAITING, Incoming
 from gateway.lane.thread_input import ThreadInput
 
 _log = logging.getLogger("gateway")
@@ -145,6 +145,7 @@ class InThread:
         """Wait for more of the body; none at its end. Raises `BodyWanted`, `ClientGone` and `BodyLost`."""
         if not self._has_enough():
             raise BodyWanted
+        self._is_gathered = True  # What was taken cannot be given back: nothing is begun anew.
         with self._changed:
             if not self._waiting and not self._body_ended:
                 self._call(self._want_body)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+MAX_BODY_WAITING = 256 * 1024
+"""Octets of a body that wait for whoever takes it; then nothing more is read."""
+
 
 class Job(Protocol):
     """What answers a request: it is given the body, and told what becomes of the client."""

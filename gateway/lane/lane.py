@@ -115,13 +115,21 @@ class Lane:
         admit: Callable[[HeldSession | None], None],
         found: HeldSession | None,
     ) -> None:
+        if not client.is_gone:
+            self._try(partial(self._use, client, incoming, admit, found), client, incoming)
+
+    def _use(
+        self,
+        client: ClientConnection,
+        incoming: Incoming,
+        admit: Callable[[HeldSession | None], None],
+        found: HeldSession | None,
+    ) -> None:
         held = None if found is None else self.gateway.authenticator.as_it_is(found)
-        if client.is_gone:
-            return
         if incoming.failed or held is None or not self._is_noted(held):
             self._have_decided(client, incoming)
         else:
-            self._try(partial(admit, held), client, incoming)
+            admit(held)
 
     def _is_noted(self, held: HeldSession) -> bool:
         return not self.gateway.authenticator.is_use_due(held) or self.uses.note(held)

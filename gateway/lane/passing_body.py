@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from gateway.errors import REQUEST_INCOMPLETE, GatewayError
 from gateway.inner import Passage
-from gateway.lane.client import MAX_BODY_WAITING, ClientConnection
+from gateway.lane.client import ClientConnection
 from gateway.lane.heads import check_received
-from gateway.lane.incoming import Incoming
+from gateway.lane.incoming import MAX_BODY_WAITING, Incoming
 from gateway.lane.upstream import UpstreamConnection
 
 
@@ -44,6 +44,8 @@ class PassingBody:
         check_received(self.gone_on, self._passage)
         if connection is not None:
             connection.send(b"%x\r\n%b\r\n" % (len(data), data) if self._incoming.chunked else data)
+            if not connection.takes_more:  # Whoever has resumed the client since.
+                self._client.pause_reading()
 
     def end(self, connection: UpstreamConnection) -> None:
         """End it; raises `request_incomplete` where it is not as long as the upstream was told."""

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.lane.incoming import Incoming, Refused
+from gateway.lane.incoming import MAX_BODY_WAITING, Incoming, Refused
 from gateway.lane.request_reader import RequestReader
 
 MAX_WAITING = 16
@@ -35,7 +35,9 @@ class RequestQueue:
     @property
     def has_room(self) -> bool:
         """Whether more can be read."""
-        return not self._unread and len(self._waiting) < MAX_WAITING and self.refused is None
+        if self._unread or self.refused is not None or len(self._waiting) >= MAX_WAITING:
+            return False
+        return not self._waiting or self._waiting[-1].buffered <= MAX_BODY_WAITING
 
     @property
     def is_empty(self) -> bool:
@@ -66,12 +68,18 @@ class RequestQueue:
 
     def _read(self) -> None:
         try:
-            while self._unread and len(self._waiting) < MAX_WAITING:
+            while self._unread and self._reads_on:
                 self._read_piece()
         except Refused as refused:
             self.refused = refused
             self._unread = b""
             self.fail()
+
+    @property
+    def _reads_on(self) -> bool:
+        # What belongs to the last that was read is read in any case: its body, or that it cannot be.
+        is_begun = self._upgrading is not None or self._reader.reading is not None
+        return is_begun or len(self._waiting) < MAX_WAITING
 
     def _read_piece(self) -> None:
         if self._upgrading is not None:

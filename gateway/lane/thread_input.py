@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.lane.client import MAX_BODY_WAITING
+from gateway.lane.incoming import MAX_BODY_WAITING
 
 
 class ThreadInput:

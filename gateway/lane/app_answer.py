@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from gateway.errors import INTERNAL, GatewayError
 from gateway.headers import Headers
+from gateway.upstream_body import LENGTH
 
 _STATUS = re.compile(r"([2-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-_LENGTH = re.compile(r"[0-9]{1,18}")
 _OF_THE_CONNECTION = frozenset({"connection", "transfer-encoding"})
 
 
@@ -44,7 +44,7 @@ def read_app_answer(status: str, headers: Headers) -> AppAnswer:
     if not lengths:
         return AppAnswer(status=int(read[1]), reason=read[2] or "", fields=fields, length=None)
     length = lengths.pop()
-    if lengths or not _LENGTH.fullmatch(length):
+    if lengths or not LENGTH.fullmatch(length):
         raise GatewayError(INTERNAL, f"the app named a length that is none: {length[:40]!r}")
     counted = [*fields, ("Content-Length", length)]
     return AppAnswer(status=int(read[1]), reason=read[2] or "", fields=counted, length=int(length))

@@ -53,8 +53,7 @@ class Gathering:
 
     def body_received(self, data: bytes) -> None:
         """Keep a piece of the body."""
-        self._incoming.pieces.append(data)
-        self._incoming.buffered += len(data)
+        self._incoming.keep(data)
         if self._incoming.buffered > MAX_BODY_WAITING:
             self._end()
             self._go_on()

@@ -23,8 +23,8 @@ _MAX_MADE = 16
 
 def head_for(admitted: Admitted, upstream: Upstream, incoming: Incoming) -> bytes:
     """Return the head of a request that may have been written before; raises as `request_head` does."""
-    remembered: Remembered | None = None if incoming.recollection is None else incoming.recollection.made
-    if remembered is None or remembered.admitted is not admitted:
+    remembered = _remembered_for(admitted, incoming)
+    if remembered is None:
         return request_head(admitted, upstream, incoming, upgrade=False)
     if remembered.head is None:
         remembered.head = request_head(admitted, upstream, incoming, upgrade=False)
@@ -62,9 +62,7 @@ def answer_fields(
     admitted: Admitted, incoming: Incoming, head: Head, allowed: Callable[[Environ, Headers], Headers]
 ) -> Headers:
     """Make the fields of an answer, which may have been made before; raises as `Admitted.answer_headers` does."""
-    remembered: Remembered | None = None if incoming.recollection is None else incoming.recollection.made
-    if remembered is not None and remembered.admitted is not admitted:
-        remembered = None
+    remembered = _remembered_for(admitted, incoming)
     if remembered is not None and remembered.answer is not None and remembered.answer[0] is head:
         return remembered.answer[1]
     made = allowed(admitted.passage.environ, admitted.answer_headers(head.passed))
@@ -78,6 +76,11 @@ def check_received(received: int, passage: Passage) -> None:
     limit = passage.route.max_body
     if limit is not None and received > limit:
         raise GatewayError(REQUEST_BODY_TOO_LARGE, f"a body without length, and longer than {limit} octets")
+
+
+def _remembered_for(admitted: Admitted, incoming: Incoming) -> Remembered | None:
+    remembered: Remembered | None = None if incoming.recollection is None else incoming.recollection.made
+    return remembered if remembered is not None and remembered.admitted is admitted else None
 
 
 def _client_lines(passage: Passage, upstream: Upstream, incoming: Incoming) -> tuple[bytes, int]:

@@ -93,8 +93,12 @@ class Incoming:
         if self.job is not None:
             self.job.body_received(data)
         else:
-            self.pieces.append(data)
-            self.buffered += len(data)
+            self.keep(data)
+
+    def keep(self, data: bytes) -> None:
+        """Have a piece of the body wait here."""
+        self.pieces.append(data)
+        self.buffered += len(data)
 
     def end(self) -> None:
         """Take note that the body is complete."""

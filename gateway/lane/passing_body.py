@@ -28,9 +28,7 @@ class PassingBody:
 
     def keep(self, data: bytes) -> None:
         """Have a piece wait for a connection, and the client with it when there is too much."""
-        incoming = self._incoming
-        incoming.pieces.append(data)
-        incoming.buffered += len(data)
+        self._incoming.keep(data)
         self.hold_back()
 
     def hold_back(self) -> None:

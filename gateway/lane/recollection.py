@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Generic, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from gateway.lane.incoming import Incoming, Made
@@ -15,6 +17,29 @@ MAX_KEPT = 4
 
 # Where all servers agree what it says; any other is read by llhttp, whatever is remembered.
 _LINE = re.compile(rb"(GET|HEAD) (/[A-Za-z0-9\-._~!$&'()*+,;=:@/?%]{0,4000}) HTTP/1\.1\r\n")
+
+
+V = TypeVar("V")
+
+
+class LastFew(Generic[V]):
+    """What was kept by its octets, from the second time on that they came: most never do."""
+
+    __slots__ = ("_seen", "kept")
+
+    def __init__(self) -> None:
+        self.kept: dict[bytes, V] = {}
+        self._seen: deque[bytes] = deque(maxlen=MAX_KEPT)
+
+    def keep(self, octets: bytes, make: Callable[[], V]) -> V | None:
+        """Make and keep it, unless the octets have come for the first time."""
+        if octets not in self._seen:
+            self._seen.append(octets)
+            return None
+        if len(self.kept) >= MAX_KEPT:
+            self.kept.clear()
+        made = self.kept[octets] = make()
+        return made
 
 
 class Recollection(Made):
@@ -31,17 +56,16 @@ class Recollection(Made):
 class Fields(Made):
     """The fields of a request without a body, and the last request lines that came with them."""
 
-    __slots__ = ("_environ", "_lines", "_seen")
+    __slots__ = ("_environ", "_lines")
 
     def __init__(self, environ: dict[str, Any]) -> None:
         super().__init__()
         self._environ = environ
-        self._lines: dict[bytes, Recollection] = {}
-        self._seen: deque[bytes] = deque(maxlen=MAX_KEPT)
+        self._lines: LastFew[Recollection] = LastFew()
 
     def recall(self, line: bytes) -> Incoming | None:
         """Make the request of a request line and these fields; None for a line that is not as simple as most are."""
-        known = self._lines.get(line)
+        known = self._lines.kept.get(line)
         if known is not None:
             return self._whole(known.environ, known.method, known)
         read = _LINE.fullmatch(line)
@@ -49,38 +73,28 @@ class Fields(Made):
             return None
         method, target = read[1].decode("ascii"), read[2].decode("ascii")
         environ = {**self._environ, **members_of(method, target)}
-        return self._whole(environ, method, self._keep(line, environ, method))
+        return self._whole(environ, method, self._lines.keep(line, partial(Recollection, environ, method)))
 
     def _whole(self, environ: dict[str, Any], method: str, recollection: Recollection | None) -> Incoming:
         made = Incoming(environ, method, keep_alive=True, upgrade=False, fields=self, recollection=recollection)
         made.complete = True
         return made
 
-    def _keep(self, line: bytes, environ: dict[str, Any], method: str) -> Recollection | None:
-        if line not in self._seen:
-            self._seen.append(line)
-            return None
-        if len(self._lines) >= MAX_KEPT:
-            self._lines.clear()
-        made = self._lines[line] = Recollection(environ, method)
-        return made
-
 
 class Recollections:
     """The last fields of one connection, by their octets; never those of another."""
 
-    __slots__ = ("_kept", "_seen")
+    __slots__ = ("_fields",)
 
     def __init__(self) -> None:
-        self._kept: dict[bytes, Fields] = {}
-        self._seen: deque[bytes] = deque(maxlen=MAX_KEPT)
+        self._fields: LastFew[Fields] = LastFew()
 
     def recall(self, octets: bytes) -> Incoming | None:
         """Make the request that octets are, which begin where a request begins; None where the fields are not known."""
-        if not self._kept:
+        if not self._fields.kept:
             return None
         end = octets.find(b"\n") + 1
-        fields = self._kept.get(octets[end:])
+        fields = self._fields.kept.get(octets[end:])
         return None if fields is None else fields.recall(octets[:end])
 
     def keep(self, octets: bytes, incoming: Incoming) -> None:
@@ -91,12 +105,7 @@ class Recollections:
         plain = incoming.can_come_again and "CONTENT_LENGTH" not in incoming.environ
         if not plain or len(rest) > MAX_OCTETS or not _LINE.fullmatch(octets[:end]):
             return
-        if rest not in self._seen:
-            self._seen.append(rest)
-            return
-        if len(self._kept) >= MAX_KEPT:
-            self._kept.clear()
-        incoming.fields = self._kept[rest] = Fields(incoming.environ)
+        incoming.fields = self._fields.keep(rest, partial(Fields, incoming.environ))
 
 
 def members_of(method: str, target: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Requests as the lane reads them (RFC 9112): what of them is in the environ, and what is no request."""
 
 from collections.abc import Iterable
+from sys import getsizeof
 from typing import Any, Final
 
 import pytest
@@ -75,6 +76,14 @@ def test_what_is_no_request(sent: bytes, status: int, size: int) -> None:
     with pytest.raises(Refused) as refused:
         read(sent, size)
     assert refused.value.status == status
+
+
+@pytest.mark.parametrize("size", [pytest.param(2, id="two octets"), pytest.param(700, id="700 octets")])
+def test_a_body_in_small_chunks_weighs_little_more_than_its_octets(size: int) -> None:
+    chunks = (64 * 1024 // size) * (f"{size:x}\r\n".encode() + b"a" * size + b"\r\n")
+    (incoming,), _ = read(GET + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")
+    assert incoming.buffered == len(b"".join(incoming.pieces)) == 64 * 1024 // size * size
+    assert sum(map(getsizeof, incoming.pieces)) < 1.2 * incoming.buffered
 
 
 def test_a_head_without_end_is_refused_before_it_is_large() -> None:

@@ -19,7 +19,7 @@ from gateway.inner import Admitted
 from gateway.lane.app_answer import AppAnswer, read_app_answer
 from gateway.lane.client import ClientConnection
 from gateway.lane.gathering import Failing, Gathering
-from gateway.lane.incoming import MAX_BODY_WAITING, Incoming
+from gateway.lane.incoming import MAX_BODY_WAITING, Incoming, keep_piece
 from gateway.lane.thread_input import ThreadInput
 
 _log = logging.getLogger("gateway")
@@ -108,7 +108,7 @@ class InThread:
     def body_received(self, data: bytes) -> None:
         """Take a piece of the body."""
         with self._changed:
-            self._pieces.append(data)
+            keep_piece(self._pieces, data)
             self._waiting += len(data)
             self._changed.notify_all()
         if self._waiting > MAX_BODY_WAITING:

@@ -7,6 +7,16 @@ from typing import Any, Protocol
 MAX_BODY_WAITING = 256 * 1024
 """Octets of a body that wait for whoever takes it; then nothing more is read."""
 
+_SMALL = 1024
+
+
+def keep_piece(pieces: list[bytes], data: bytes) -> None:
+    """Add to the pieces of a body that wait; small ones are put together, as each costs what some twenty octets do."""
+    if pieces and len(pieces[-1]) + len(data) <= _SMALL:
+        pieces[-1] += data
+    else:
+        pieces.append(data)
+
 
 class Job(Protocol):
     """What answers a request: it is given the body, and told what becomes of the client."""
@@ -97,7 +107,7 @@ class Incoming:
 
     def keep(self, data: bytes) -> None:
         """Have a piece of the body wait here."""
-        self.pieces.append(data)
+        keep_piece(self.pieces, data)
         self.buffered += len(data)
 
     def end(self) -> None:

@@ -1,5 +1,6 @@
 """The corpora: cases as files under tests/corpus/, each with its expected outcome."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ import yaml
 CORPUS: Final = Path(__file__).parent / "corpus"
 
 
+@cache
 def read(name: str) -> list[dict[str, Any]]:
     """Read a corpus, whose ids differ."""
     found: list[dict[str, Any]] = yaml.safe_load((CORPUS / f"{name}.yaml").read_text(encoding="utf-8"))

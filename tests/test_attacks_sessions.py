@@ -213,6 +213,7 @@ def test_a_table_that_is_throttled_is_a_failure_in_the_end(monkeypatch: pytest.M
         backend.get_many(["a"])
 
 
+@pytest.mark.slow
 def test_a_mongodb_that_is_down_is_waited_for_by_all_at_one_time() -> None:
     backend, waits = MongoBackend("mongodb://127.0.0.1:1/x", "p:"), list[float]()
 

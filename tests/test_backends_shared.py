@@ -22,6 +22,7 @@ class TestSharedBackends:
         place.open().set("k", b"1", 60)
         assert place.open().get("k") == b"1"
 
+    @pytest.mark.slow
     def test_of_racing_processes_exactly_one_claims_each_key(self, place: Place) -> None:
         with ExitStack() as stack:
             neighbours = [stack.enter_context(Neighbour(place=place)) for _ in range(3)]
@@ -112,6 +113,7 @@ def state(is_free: bool) -> str:
     return "free" if is_free else "held"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHARED)
 class TestOverTime:
     def test_an_entry_ends_after_its_time(self, lives: Mapping[str, Future[Life]], name: str) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -88,6 +89,7 @@ LAYERED: Final = {name: path for name, path in MODULES.items() if name.split("."
 TESTING: Final = {name: path for name, path in MODULES.items() if name.split(".")[0] == "testing"}
 
 
+@cache
 def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 

@@ -146,6 +146,7 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
         assert _peak(worker) - before < MAX_GROWTH
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_a_cut_answer_is_incomplete_for_the_client(framing: str, tmp_path: Path) -> None:
     with (

@@ -99,7 +99,14 @@ def test_a_head_without_end_is_refused_before_it_is_large() -> None:
         pytest.param(b"\r\n" + GET + b"\r\n", False, id="an empty line before it"),
         pytest.param(GET + b"\r\n" + GET + b"\r\n", False, id="two at once"),
         pytest.param(GET + b"\r\nGET /b", False, id="the beginning of another"),
-        pytest.param(b"POST /a HTTP/1.1\r\n" + HOST + b"Content-Length: 2\r\n\r\nhi", False, id="a body"),
+        pytest.param(b"POST /a HTTP/1.1\r\n" + HOST + b"Content-Length: 2\r\n\r\nhi", True, id="a body"),
+        pytest.param(
+            b"POST /a HTTP/1.1\r\n" + HOST + b"Content-Length: 4\r\n\r\n\r\n\r\n", True, id="a body of line ends"
+        ),
+        pytest.param(b"POST /a HTTP/1.1\r\n" + HOST + b"Content-Length: 0\r\n\r\n", True, id="a body of nothing"),
+        pytest.param(
+            GET + b"Connection: upgrade\r\nUpgrade: a\r\nContent-Length: 2\r\n\r\nhi", False, id="an upgrade, a body"
+        ),
         pytest.param(
             b"POST /a HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", False, id="chunks"
         ),
@@ -183,6 +190,43 @@ def test_before_fields_that_are_known_every_line_means_what_it_means_elsewhere(l
     expected = outcome(fresh, found, line + REST)
     assert outcome(warm, found, line + REST) == expected
     assert outcome(warm, found, line + REST) == outcome(fresh, found, line + REST)
+
+
+POST = b"POST /a HTTP/1.1\r\n"
+POSTED = HOST + b"Cookie: a=1\r\nContent-Length: 19\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(POST + POSTED + b"b" * 19, id="another body"),
+        pytest.param(POST + POSTED + b"GET /b HTTP/1.1\r\n\r\n", id="a body that looks like a request"),
+        pytest.param(POST + POSTED + b"GET /b HTTP/1.1\r\n\r\nGET /c HTTP/1.1\r\n\r\n", id="another request behind it"),
+        pytest.param(POST + POSTED + b"b" * 18, id="an octet less"),
+        pytest.param(POST + POSTED + b"b" * 20, id="an octet more"),
+        pytest.param(POST + POSTED, id="none of it"),
+        pytest.param(POST + POSTED[:-1], id="a head that is not whole"),
+        pytest.param(b"PUT /c?d HTTP/1.1\r\n" + POSTED + b"b" * 19, id="another line"),
+        pytest.param(b"GET /a HTTP/1.1\r\n" + POSTED + b"b" * 19, id="a GET"),
+        pytest.param(b"HEAD /a HTTP/1.1\r\n" + POSTED + b"b" * 19, id="a HEAD"),
+        pytest.param(b"OPTIONS /a HTTP/1.1\r\n" + POSTED + b"b" * 19, id="an OPTIONS"),
+        pytest.param(b"CONNECT a:1 HTTP/1.1\r\n" + POSTED + b"b" * 19, id="a CONNECT"),
+        pytest.param(b"POST /a HTTP/1.0\r\n" + POSTED + b"b" * 19, id="HTTP/1.0"),
+        pytest.param(POST + b"Transfer-Encoding: chunked\r\n" + POSTED + b"b" * 19, id="chunks before it"),
+        pytest.param(POST + b"Content-Length: 3\r\n" + POSTED + b"b" * 19, id="another length before it"),
+        pytest.param(POST + b"Expect: 100-continue\r\n" + POSTED + b"b" * 19, id="an expectation before it"),
+        pytest.param(POST + b"\r\n" + POSTED + b"b" * 19, id="an end of the head before it"),
+        pytest.param(b"\r\n\r\n" + POST + POSTED + b"b" * 19, id="empty lines before it"),
+    ],
+)
+def test_behind_fields_that_are_known_a_body_is_what_it_is_elsewhere(sent: bytes) -> None:
+    found: list[Incoming] = []
+    fresh, warm = RequestReader({}, found.append), RequestReader({}, found.append)
+    for _ in range(3):
+        warm.feed(POST + POSTED + b"a" * 19)
+    assert (found[-1].fields is not None, found[-1].pieces) == (True, [b"a" * 19])
+    for octets in (sent, b"b", POST + POSTED + b"c" * 19):
+        assert outcome(warm, found, octets) == outcome(fresh, found, octets)
 
 
 def test_nothing_comes_again_behind_a_last_request() -> None:

@@ -124,9 +124,14 @@ class Incoming:
 
     @property
     def can_come_again(self) -> bool:
-        """Whether the same octets would be the same request, whole and without a body."""
-        plain = not (self.upgrade or self.chunked or self.expects_continue)
-        return self.complete and self.keep_alive and plain and not self.buffered
+        """Whether the same head would be that of the same request, with a body that is as long."""
+        plain = not (self.chunked or self.expects_continue or "HTTP_UPGRADE" in self.environ)
+        return self.complete and self.keep_alive and plain
+
+    @property
+    def length(self) -> int:
+        """How many octets the body has by what its head says, if it says so."""
+        return int(self.environ.get("CONTENT_LENGTH") or 0)
 
 
 class Refused(Exception):

@@ -22,7 +22,7 @@ class PassingBody:
     def check(self) -> None:
         """Check that all of it is there, or to come; raises `request_incomplete`."""
         incoming = self._incoming
-        is_cut = incoming.complete and not incoming.chunked and incoming.buffered != self._length
+        is_cut = incoming.complete and not incoming.chunked and incoming.buffered != incoming.length
         if incoming.failed or self.gone_on or is_cut:
             raise GatewayError(REQUEST_INCOMPLETE, "the body is malformed, or did not come, or went elsewhere")
 
@@ -49,9 +49,5 @@ class PassingBody:
         """End it; raises `request_incomplete` where it is not as long as the upstream was told."""
         if self._incoming.chunked:
             connection.send(b"0\r\n\r\n")
-        elif self.gone_on != self._length:
+        elif self.gone_on != self._incoming.length:
             raise GatewayError(REQUEST_INCOMPLETE, "the body is not as long as was said")
-
-    @property
-    def _length(self) -> int:
-        return int(self._incoming.environ.get("CONTENT_LENGTH") or 0)

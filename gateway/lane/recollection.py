@@ -16,7 +16,7 @@ MAX_KEPT = 4
 """Of a page that polls, or of a client of an API, the next request has the fields of one of the last few."""
 
 # Where all servers agree what it says; any other is read by llhttp, whatever is remembered.
-_LINE = re.compile(rb"(GET|HEAD) (/[A-Za-z0-9\-._~!$&'()*+,;=:@/?%]{0,4000}) HTTP/1\.1\r\n")
+_LINE = re.compile(rb"(GET|HEAD|POST|PUT|PATCH|DELETE) (/[A-Za-z0-9\-._~!$&'()*+,;=:@/?%]{0,4000}) HTTP/1\.1\r\n")
 
 
 V = TypeVar("V")
@@ -54,17 +54,29 @@ class Recollection(Made):
 
 
 class Fields(Made):
-    """The fields of a request without a body, and the last request lines that came with them."""
+    """The fields of a request, and the last request lines that came with them."""
 
-    __slots__ = ("_environ", "_lines")
+    __slots__ = ("_environ", "_length", "_lines")
 
-    def __init__(self, environ: dict[str, Any]) -> None:
+    def __init__(self, environ: dict[str, Any], length: int) -> None:
         super().__init__()
         self._environ = environ
+        self._length = length
         self._lines: LastFew[Recollection] = LastFew()
 
-    def recall(self, line: bytes) -> Incoming | None:
-        """Make the request of a request line and these fields; None for a line that is not as simple as most are."""
+    def recall(self, line: bytes, body: bytes) -> Incoming | None:
+        """Make the request of a request line, these fields and all of its body.
+
+        None for a line that is not as simple as most are, and where more or less than the body is there.
+        """
+        if len(body) != self._length:
+            return None
+        made = self._head(line)
+        if made is not None and body:
+            made.keep(body)
+        return made
+
+    def _head(self, line: bytes) -> Incoming | None:
         known = self._lines.kept.get(line)
         if known is not None:
             return self._whole(known.environ, known.method, known)
@@ -93,19 +105,22 @@ class Recollections:
         """Make the request that octets are, which begin where a request begins; None where the fields are not known."""
         if not self._fields.kept:
             return None
-        end = octets.find(b"\n") + 1
-        fields = self._fields.kept.get(octets[end:])
-        return None if fields is None else fields.recall(octets[:end])
+        line, rest, body = _parts(octets)
+        fields = self._fields.kept.get(rest)
+        return None if fields is None else fields.recall(line, body)
 
     def keep(self, octets: bytes, incoming: Incoming) -> None:
         """Keep the fields of a request, which is all that the octets are, if they have come for the second time."""
-        end = octets.find(b"\n") + 1
-        rest = octets[end:]
-        # Behind a line that is as it should be, nothing but the fields is left: what they mean is theirs alone.
-        plain = incoming.can_come_again and "CONTENT_LENGTH" not in incoming.environ
-        if not plain or len(rest) > MAX_OCTETS or not _LINE.fullmatch(octets[:end]):
-            return
-        incoming.fields = self._fields.keep(rest, partial(Fields, incoming.environ))
+        line, rest, body = _parts(octets)
+        # Behind a line that is as it should be, nothing but fields and body is left: what they mean is theirs alone.
+        whole = incoming.can_come_again and len(body) == incoming.buffered == incoming.length
+        if whole and len(rest) <= MAX_OCTETS and _LINE.fullmatch(line):
+            incoming.fields = self._fields.keep(rest, partial(Fields, incoming.environ, len(body)))
+
+
+def _parts(octets: bytes) -> tuple[bytes, bytes, bytes]:
+    line, head = octets.find(b"\n") + 1, octets.find(b"\r\n\r\n") + 4
+    return octets[:line], octets[line:head], octets[head:]
 
 
 def members_of(method: str, target: str) -> dict[str, str]:

@@ -201,8 +201,8 @@ class UpstreamConnection(asyncio.Protocol):
             text, data = data[: end.end()], data[end.end() :]
             if not text.endswith(b"\r\n\r\n"):
                 refuse_answer("a line of the header section ends without CR")
-            plain = exchange.method == "GET" and not exchange.wants_upgrade
-            head = _answer_to_get(text) if plain else _check(text, exchange.method, upgrade=exchange.wants_upgrade)
+            plain = exchange.method != "HEAD" and not exchange.wants_upgrade
+            head = _answer_with_body(text) if plain else _check(text, exchange.method, upgrade=exchange.wants_upgrade)
             if head is not None:
                 return self._begin_body(exchange, head, data)
             self._interims += 1
@@ -286,5 +286,5 @@ def _sets_cookies(text: bytes) -> bool:
 
 
 @remembered(longest=1024, entries=256, unless=_sets_cookies)
-def _answer_to_get(text: bytes) -> Head | None:
+def _answer_with_body(text: bytes) -> Head | None:
     return _check(text, "GET", upgrade=False)

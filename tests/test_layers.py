@@ -75,8 +75,11 @@ ABOVE_TESTING: Final = frozenset({"demo", "cli"})
 """The only modules that may import the fake provider."""
 
 
-PLUGIN: Final = "testing.pytest_plugin"
-"""The fixtures for users, which make a whole gateway too."""
+OF_A_GATEWAY: Final = {
+    "testing.pytest_plugin": frozenset({"app", "assembly", "config"}),
+    "testing.sessions": frozenset({"app", "inner", "session"}),
+}
+"""What is for tests of a protected app, with the modules of the gateway itself that it makes or opens one by."""
 
 
 def module_name(path: Path) -> str:
@@ -145,7 +148,7 @@ def test_the_fake_provider_is_imported_by_the_demonstration_alone(name: str) -> 
 
 @pytest.mark.parametrize("name", TESTING)
 def test_the_fake_provider_knows_the_protocol_and_the_errors_alone(name: str) -> None:
-    imported = set(imported_from_gateway(TESTING[name])) - ({"app", "assembly", "config"} if name == PLUGIN else set())
+    imported = set(imported_from_gateway(TESTING[name])) - OF_A_GATEWAY.get(name, frozenset())
     assert {other for other in imported if other.split(".")[0] not in ("testing", "oidc", "errors")} == set()
 
 

@@ -80,6 +80,11 @@ class Browser:
         self._start = next(iter(self._apps))
 
     @property
+    def apps(self) -> Mapping[str, WSGIApplication]:
+        """The apps by their origins."""
+        return self._apps
+
+    @property
     def url(self) -> str:
         """Where the browser is."""
         return self.history[-1].url if self.history else f"{self._start}/"

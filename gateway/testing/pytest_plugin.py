@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 from wsgiref.types import WSGIApplication
 
 import pytest
@@ -13,6 +14,7 @@ from gateway.config import parse_settings
 from gateway.testing.browser import Browser
 from gateway.testing.parties import FakeClient
 from gateway.testing.provider import FakeProvider
+from gateway.testing.sessions import signed_in
 
 APP_ORIGIN = "https://app.example"
 ISSUER = "https://op.example"
@@ -68,3 +70,12 @@ def browser_for(fake_provider: FakeProvider) -> Callable[[WSGIApplication], Brow
         return Browser({APP_ORIGIN: app, ISSUER: fake_provider}, clock=fake_provider.clock)
 
     return make
+
+
+@pytest.fixture(name="signed_in")
+def _signed_in() -> Callable[..., Any]:
+    """Give `gateway.testing.signed_in`: `signed_in(browser_for(protect(app)), sub="alice", groups=["staff"])`.
+
+    It takes a `Browser`, werkzeug's test client or Flask's, and returns it with the cookie of a new session.
+    """
+    return signed_in

@@ -7,6 +7,8 @@
 # make reliability  what is killed and stormed, in large numbers, into docs/RELIABILITY.md; about 40 minutes
 # make bench  requests a second, latencies and memory beside nginx, Envoy, Apache and Flask, into docs/PERFORMANCE.md;
 #             about 20 minutes; BENCH="--rounds 1 --seconds 3 --cases small" and the like change the run
+# make docs   what is written from the model: the table, the schema, docs/configuration
+# make site   the documentation as pages, in build/site
 # make lint   ruff, mypy and the layers
 # make lock   resolve the lock files anew
 
@@ -17,7 +19,7 @@ READY := .venv/.ready
 # Where it forbids Python to keep what it has compiled, each run would compile 500 modules anew, for each core.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo quick test fuzz reliability bench lint format docs conformance lock clean
+.PHONY: demo quick test fuzz reliability bench lint format docs site conformance lock clean
 
 demo: $(READY)
 	$(BIN)/gateway demo
@@ -48,6 +50,14 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+site: build/.site
+	NO_MKDOCS_2_WARNING=1 build/.site/bin/mkdocs build -q --strict
+
+build/.site: locks/docs.txt
+	$(PYTHON) -m venv $@
+	$@/bin/pip install -q --disable-pip-version-check --require-hashes -r locks/docs.txt
+	touch $@
+
 docs: $(READY)
 	$(BIN)/python docs/update.py
 
@@ -60,6 +70,8 @@ lock: $(READY)
 		--python-version 3.11 -o locks/runtime.txt pyproject.toml
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url \
 		--python-version 3.11 --extra dev -c locks/runtime.txt -o locks/dev.txt pyproject.toml
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url \
+		--python-version 3.11 -o locks/docs.txt locks/docs.in
 
 clean:
 	rm -rf .venv bench/.venv .mypy_cache .ruff_cache .hypothesis tests/.hypothesis build *.egg-info

@@ -1,22 +1,51 @@
-"""Write what is derived from the configuration model: docs/config.schema.json and the table in README.md."""
+"""Write what is derived: the schema, the table in README.md, docs/configuration/ and the list of a migration."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import yaml
+
 from gateway.config_docs import configuration_table, schema_text
+from gateway.config_reference import reference_pages
 
 ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
 BEGIN, END = "<!-- gateway schema --table -->\n", "<!-- end -->"
+DIRECTIVES_BEGIN = "<!-- directives -->\n"
 
 
-def with_table(readme: str) -> str:
-    """Put the table between its marks."""
-    head, _, rest = readme.partition(BEGIN)
-    return f"{head}{BEGIN}{configuration_table()}\n{END}{rest.partition(END)[2]}"
+def between(text: str, begin: str, written: str) -> str:
+    """Put something between a mark and the end of it."""
+    head, _, rest = text.partition(begin)
+    return f"{head}{begin}{written}\n{END}{rest.partition(END)[2]}"
+
+
+def directives_table(data: Path = DOCS / "mod_auth_openidc.yaml") -> str:
+    """Write the Markdown table of mod_auth_openidc's directives."""
+    rows = yaml.safe_load(data.read_text(encoding="utf-8"))["directives"]
+    lines = ["| directive | here | |", "| --- | --- | --- |"]
+    lines += [f"| `{name}` | {_keys(row.get('keys', []))} | {row['note']} |" for name, row in rows.items()]
+    return "\n".join(lines)
+
+
+def written() -> dict[Path, str]:
+    """Return every derived file with what it should say."""
+    readme, migration = ROOT / "README.md", DOCS / "mod_auth_openidc.md"
+    pages = {DOCS / "configuration" / f"{name}.md": page for name, page in reference_pages().items()}
+    return {
+        readme: between(readme.read_text(encoding="utf-8"), BEGIN, configuration_table()),
+        migration: between(migration.read_text(encoding="utf-8"), DIRECTIVES_BEGIN, directives_table()),
+        DOCS / "config.schema.json": schema_text() + "\n",
+        **pages,
+    }
+
+
+def _keys(keys: list[str]) -> str:
+    return ", ".join(f"`{key}`" for key in keys)
 
 
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    readme.write_text(with_table(readme.read_text(encoding="utf-8")), encoding="utf-8")
-    (ROOT / "docs" / "config.schema.json").write_text(schema_text() + "\n", encoding="utf-8")
+    for path, text in written().items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")

@@ -28,8 +28,13 @@ def schema_text() -> str:
 def configuration_table() -> str:
     """Write the Markdown table of all keys."""
     lines = ["| key | default | meaning |", "| --- | --- | --- |"]
-    lines += [f"| `{path}` | {_default(field)} | {field.description} |" for path, field in _fields(Document, "", [])]
+    lines += [f"| `{path}` | {default_of(field)} | {field.description} |" for path, field in all_keys()]
     return "\n".join(lines)
+
+
+def all_keys() -> Iterator[tuple[str, FieldInfo]]:
+    """List the keys by their paths, `routes[].path` and `upstreams.NAME.url` among them, in the model's order."""
+    return _fields(Document, "", [])
 
 
 def _fields(model: type[BaseModel], prefix: str, told: list[type[BaseModel]]) -> Iterator[tuple[str, FieldInfo]]:
@@ -54,7 +59,8 @@ def _nested(annotation: Any) -> tuple[type[BaseModel] | None, str]:
     return model, "[]" if typing.get_origin(annotation) is list else mark
 
 
-def _default(field: FieldInfo) -> str:
+def default_of(field: FieldInfo) -> str:
+    """Write a key's default in Markdown; empty where it is unset."""
     if field.default is PydanticUndefined:
         return "required"
     if field.default is None or isinstance(field.default, SecretStr):

@@ -10,28 +10,19 @@ from typing import Any
 import corpora
 import pytest
 import yaml
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from gateway.app import Gateway
-from gateway.cli import main
 from gateway.config import load_standalone_settings, parse_settings
 from gateway.config_docs import configuration_table, schema_text
-from gateway.testing import Browser, FakeProvider
+from gateway.testing import Browser, FakeProvider, signed_in
 from gateway.testing.sample import sample_app
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONFIG = (ROOT / "config.yaml").read_text(encoding="utf-8")
 SECRET = {"GATEWAY_SESSION__SECRET": "thirty-two characters are enough"}
-
-PROVIDERS = (ROOT / "docs" / "providers.md").read_text(encoding="utf-8")
-PRIVATE_KEYS: Mapping[str, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey] = {
-    "client.pem": ec.generate_private_key(ec.SECP256R1()),
-    "client.crt": ec.generate_private_key(ec.SECP256R1()),
-    "client.key": ec.generate_private_key(ec.SECP256R1()),
-    "rsa.pem": rsa.generate_private_key(public_exponent=65537, key_size=2048),
-}
 
 # A key that has no default stands behind a `# `, directly before its name; prose has a capital after it.
 COMMENTED_KEY = re.compile(r"^(\s*)# ([a-z_]+:.*)$", re.MULTILINE)
@@ -113,38 +104,10 @@ def test_schema_is_that_of_the_model() -> None:
     assert "$schema=docs/config.schema.json" in CONFIG.splitlines()[0]
 
 
-@pytest.mark.parametrize("command", re.findall(r"^gateway ([a-z]+)|\$\(gateway ([a-z]+)", README, re.MULTILINE))
-def test_readme_names_only_commands_that_exist(command: tuple[str, str]) -> None:
-    assert "".join(command) in main.commands
-
-
-@pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", PROVIDERS, re.DOTALL))
-def test_the_providers_page_shows_what_is_accepted(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name, private in PRIVATE_KEYS.items():
-        Path("keys").mkdir(exist_ok=True)
-        Path("keys", name).write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    Path("var").mkdir()
-    Path("var/registration.json").write_text('{"client_id": "registered", "client_secret": "given"}')
-    shown = yaml.safe_load(block)
-    keys = {"provider": shown} if "issuer" in shown else {"providers": shown}
-
-    settings = parse_settings({"public_url": "https://app.example", **keys}, SECRET)
-
-    assert len(settings.providers) == (1 if "issuer" in shown else len(shown))
-
-
 def test_readme_names_the_endpoints_that_exist(protect: Callable[..., Gateway]) -> None:
     gateway = protect(sample_app)
     named = set(re.findall(r"`(?:GET|POST)(?:, POST)? (/[a-z0-9_/.-]+)", README))
     assert named == set(gateway.endpoints.paths) - {"/oauth2/signed_out"}
-
-
-@pytest.mark.parametrize(
-    "link", re.findall(r"\]\(([^)#:]+)\)", README + PROVIDERS + (ROOT / "CONTRIBUTING.md").read_text())
-)
-def test_links_lead_to_files(link: str) -> None:
-    assert (ROOT / link).exists()
 
 
 @pytest.mark.parametrize(
@@ -168,6 +131,7 @@ def test_readme_examples_run(
     scope: dict[str, Any] = {"app": app}
     exec(examples, scope)
     scope["test_greets_by_name"](protect, browser_for)
+    scope["test_staff_see_the_reports"](protect, browser_for, signed_in)
     scope["test_refuses_another_issuer"](protect, browser_for, fake_provider)
 
 

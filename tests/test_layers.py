@@ -28,7 +28,8 @@ ORDER: Final = (
     (
         "config_values", "config_authorization_model", "config_provider_model", "config_route_model",
         "config_upstream_model", "config_model", "config_sources",
-        "config_provider", "config_upstream", "config_route", "config", "config_docs", "login_parameters",
+        "config_provider", "config_upstream", "config_route", "config", "config_docs", "config_reference",
+        "login_parameters",
     ),
     (
         "backends", "backends.base", "backends.lease", "backends.file", "backends.memory", "backends.redis_client",

@@ -154,6 +154,7 @@ def test_configurations_are_accepted(mark: str, text: str, tmp_path: Path, monke
 @pytest.mark.parametrize(("mark", "text"), list(blocks("python")))
 def test_python_is_python(mark: str, text: str) -> None:
     assert ast.parse(text).body
+    assert not re.match(r"\s*--\s*8", text), "an include that a formatter has taken for Python"
 
 
 TESTING = "\n".join(

@@ -253,6 +253,7 @@ def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
     assert (checked.returncode, [line for line in checked.stderr.splitlines() if str(unit) in line]) == (0, [])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not MKDOCS.exists(), reason="mkdocs is missing: run `make site`")
 def test_the_built_site_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     command = [str(MKDOCS), "build", "-q", "--strict", "-d", str(tmp_path)]

@@ -97,17 +97,20 @@ def make_upstreams(settings: Settings) -> Mapping[str, Upstream]:
 
 def back_channel(settings: ProviderSettings, outside: Outside, *, alone: bool = True) -> BackChannel:
     """Make the way to a provider, which may be one of several."""
-    transport = outside.transport or RequestsTransport(
-        verify=settings.verify_tls, timeout=settings.timeout, certificate=settings.certificate
-    )
+    transport = outside.transport or transport_of(settings)
     limit = UNLIMITED_CALLS if alone else CALLS_OF_ONE_AMONG_SEVERAL
     return BackChannel(transport=transport, clock=outside.clock, entropy=outside.entropy, max_calls=limit)
+
+
+def transport_of(settings: ProviderSettings) -> Transport:
+    """Make what carries calls to a provider over the network."""
+    return RequestsTransport(verify=settings.verify_tls, timeout=settings.timeout, certificate=settings.certificate)
 
 
 def _upstream(settings: Settings, upstream: UpstreamSettings) -> Upstream:
     address = urlsplit(upstream.address)
     return Upstream(
-        origins=[_origin(url, upstream, settings.certificate) for url in upstream.urls],
+        origins=[origin_of_upstream(url, upstream, settings.certificate) for url in upstream.urls],
         authority=address.netloc,
         base=address.path,
         pseudonym=f"gateway-{sha256(settings.public_url.encode('utf-8')).hexdigest()[:12]}",
@@ -116,7 +119,8 @@ def _upstream(settings: Settings, upstream: UpstreamSettings) -> Upstream:
     )
 
 
-def _origin(url: str, upstream: UpstreamSettings, bound: tuple[str, str] | None) -> Origin:
+def origin_of_upstream(url: str, upstream: UpstreamSettings, bound: tuple[str, str] | None) -> Origin:
+    """Make one origin of an upstream; `bound` is the certificate that access tokens are bound to."""
     parts = urlsplit(url)
     secure = parts.scheme == "https"
     return Origin(

@@ -95,7 +95,12 @@ class Settings:
 
 def load_settings(path: str | None, environ: Mapping[str, str]) -> Settings:
     """Read the configuration from file, secrets and environment; raises `ConfigurationError`."""
-    return _settings(_validated(read_sources(path, environ)))
+    return settings_of(load_document(path, environ))
+
+
+def load_document(path: str | None, environ: Mapping[str, str]) -> Document:
+    """Read the keys as they were written in file, secrets and environment; raises `ConfigurationError`."""
+    return _validated(read_sources(path, environ))
 
 
 def load_standalone_settings(path: str | None, environ: Mapping[str, str]) -> Settings:
@@ -111,7 +116,7 @@ def load_standalone_settings(path: str | None, environ: Mapping[str, str]) -> Se
 
 def parse_settings(document: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
     """Read the configuration from a mapping, secrets and environment; raises `ConfigurationError`."""
-    return _settings(_validated(overlay(document, environ)))
+    return settings_of(_validated(overlay(document, environ)))
 
 
 def wrapping(settings: Settings) -> Settings:
@@ -136,7 +141,7 @@ def load_settings_to_register(path: str | None, environ: Mapping[str, str]) -> M
         raise ConfigurationError(["provider.client_id: is configured; there is nothing to register"])
     others = {name: value for name, value in sources.document.items() if name not in ("provider", "providers")}
     found = {"providers": unknown} if isinstance(several, dict) else {"provider": unknown[DEFAULT_PROVIDER]}
-    return _settings(_validated(replace(sources, document={**others, **found, "routes": []}))).providers
+    return settings_of(_validated(replace(sources, document={**others, **found, "routes": []}))).providers
 
 
 def _validated(sources: Sources) -> Document:
@@ -162,7 +167,8 @@ def _same_branch(one: str, other: str) -> bool:
     return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
 
 
-def _settings(document: Document) -> Settings:
+def settings_of(document: Document) -> Settings:
+    """Turn the keys into settings."""
     callback_path = document.callback_path or f"{document.prefix}/callback"
     post_logout_path = document.post_logout_path or f"{document.prefix}/signed_out"
     ring = KeyRing.of([secret.get_secret_value() for secret in document.session.secret])

@@ -130,17 +130,20 @@ def _open(url: str, prefix: str) -> _Opened:
     )
 
 
-def _warn_of_eviction(client: Client) -> None:
+def eviction_policies(client: Client) -> set[str]:
+    """Ask what each server does when it is full; empty where that cannot be had."""
     asked: Any = client
     try:
         if isinstance(client, redis.RedisCluster):
             told = asked.info("memory", target_nodes=redis.RedisCluster.PRIMARIES)
-            policies = {each["maxmemory_policy"] for each in told.values()}
-        else:
-            policies = {asked.info("memory")["maxmemory_policy"]}
+            return {each["maxmemory_policy"] for each in told.values()}
+        return {asked.info("memory")["maxmemory_policy"]}
     except (RedisError, OSError, KeyError):
-        return  # A user may be refused to ask, and a server that is down is told of by what comes next.
-    for policy in sorted(policies - {"noeviction"}):
+        return set()  # A user may be refused to ask, and a server that is down is told of by what comes next.
+
+
+def _warn_of_eviction(client: Client) -> None:
+    for policy in sorted(eviction_policies(client) - {"noeviction"}):
         _log.warning(
             "the store's maxmemory-policy is %s, under which signed-out users may come back: noeviction", policy
         )

@@ -44,10 +44,15 @@ class Authority:
         """The file that those who trust this authority name."""
         return self.directory / "ca.crt"
 
-    def issue(self, name: str, alternative_names: Sequence[x509.GeneralName] = ()) -> CertificateFiles:
-        """Return a new certificate and key with the subject `CN=name`, for a server and for a client alike."""
+    def issue(
+        self, name: str, alternative_names: Sequence[x509.GeneralName] = (), *, days: int = VALID_DAYS
+    ) -> CertificateFiles:
+        """Return a new certificate and key with the subject `CN=name`, for a server and for a client alike.
+
+        With negative `days`, it ended so long ago.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = _leaf(name, alternative_names, key, issuer=self.certificate.subject).add_extension(
+        builder = _leaf(name, alternative_names, key, issuer=self.certificate.subject, days=days).add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False
         )
         return _write(self.directory / name, builder.sign(self.key, SHA256()), key)
@@ -107,11 +112,16 @@ def _make_authority(directory: Path) -> Authority:
 
 
 def _leaf(
-    name: str, alternative_names: Sequence[x509.GeneralName], key: ec.EllipticCurvePrivateKey, *, issuer: x509.Name
+    name: str,
+    alternative_names: Sequence[x509.GeneralName],
+    key: ec.EllipticCurvePrivateKey,
+    *,
+    issuer: x509.Name,
+    days: int = VALID_DAYS,
 ) -> x509.CertificateBuilder:
     usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     builder = (
-        _certificate(_name(name), issuer, key)
+        _certificate(_name(name), issuer, key, days=days)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
@@ -121,16 +131,19 @@ def _leaf(
     return builder.add_extension(x509.SubjectAlternativeName(alternative_names), critical=False)
 
 
-def _certificate(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
+def _certificate(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, *, days: int = VALID_DAYS
+) -> x509.CertificateBuilder:
+    ends_at = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
+    begins_at = min(datetime.datetime.now(datetime.UTC), ends_at) - datetime.timedelta(minutes=5)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(minutes=5))
-        .not_valid_after(now + datetime.timedelta(days=VALID_DAYS))
+        .not_valid_before(begins_at)
+        .not_valid_after(ends_at)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
 

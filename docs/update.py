@@ -1,4 +1,4 @@
-"""Write what is derived: the schema, the table in README.md, docs/configuration/ and the list of a migration."""
+"""Write what is derived: the schema, tables in README.md and of a migration, docs/configuration/ and docs/doctor.md."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import yaml
 
 from gateway.config_docs import configuration_table, schema_text
 from gateway.config_reference import reference_pages
+from gateway.doctor.page import diagnoses_table
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 BEGIN, END = "<!-- gateway schema --table -->\n", "<!-- end -->"
 DIRECTIVES_BEGIN = "<!-- directives -->\n"
+FINDINGS_BEGIN = "<!-- findings -->\n"
 
 
 def between(text: str, begin: str, written: str) -> str:
@@ -31,11 +33,12 @@ def directives_table(data: Path = DOCS / "mod_auth_openidc.yaml") -> str:
 
 def written() -> dict[Path, str]:
     """Return every derived file with what it should say."""
-    readme, migration = ROOT / "README.md", DOCS / "mod_auth_openidc.md"
+    readme, migration, doctor = ROOT / "README.md", DOCS / "mod_auth_openidc.md", DOCS / "doctor.md"
     pages = {DOCS / "configuration" / f"{name}.md": page for name, page in reference_pages().items()}
     return {
         readme: between(readme.read_text(encoding="utf-8"), BEGIN, configuration_table()),
         migration: between(migration.read_text(encoding="utf-8"), DIRECTIVES_BEGIN, directives_table()),
+        doctor: between(doctor.read_text(encoding="utf-8"), FINDINGS_BEGIN, diagnoses_table()),
         DOCS / "config.schema.json": schema_text() + "\n",
         **pages,
     }

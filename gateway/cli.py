@@ -1,4 +1,4 @@
-"""The command line: serve, check, demo, register, routes, sessions, keys, schema."""
+"""The command line: serve, check, doctor, demo, register, routes, sessions, keys, schema."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import click
 
 from gateway.app import Gateway
 from gateway.assembly import Outside
+from gateway.cli_doctor import doctor
 from gateway.cli_registration import CONFIGURATION_EXIT_CODE, register, unregister
 from gateway.cli_routes import routes
 from gateway.cli_sessions import sessions
@@ -92,6 +93,7 @@ def demo(port: int) -> None:
         click.echo("\nThe demo has ended.")
 
 
+main.add_command(doctor)
 main.add_command(register)
 main.add_command(unregister)
 main.add_command(routes)

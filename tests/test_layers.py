@@ -59,7 +59,13 @@ ORDER: Final = (
         "lane.forwarding", "lane.thread_input", "lane.app_answer", "lane.gathering",
         "lane.in_thread", "lane.lane",
         "lane.worker", "gunicorn_conf", "devtls", "demo",
-        "cli_registration", "cli_routes", "cli_sessions", "cli", "gateway",
+        "doctor", "doctor.finding", "doctor.waiting", "doctor.contact", "doctor.diagnoses_contact",
+        "doctor.diagnoses_parts", "doctor.diagnoses_provider", "doctor.diagnoses_outside", "doctor.page",
+        "doctor.contact_findings", "doctor.asking", "doctor.provider_facts", "doctor.probes", "doctor.store_facts",
+        "doctor.upstream_facts", "doctor.outside_facts", "doctor.configuration_findings", "doctor.facts",
+        "doctor.provider_findings", "doctor.feature_findings", "doctor.probe_findings", "doctor.store_findings",
+        "doctor.outside_findings", "doctor.upstream_findings", "doctor.examination",
+        "cli_registration", "cli_routes", "cli_sessions", "cli_doctor", "cli", "gateway",
     ),
 )  # fmt: skip
 """L0 to L6, each in its own order: a module imports only what stands before it. `gateway` is the package itself."""

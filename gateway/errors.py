@@ -20,6 +20,7 @@ def _problem(code: str, status: HTTPStatus, title: str, advice: str) -> Problem:
 _AGAIN = "Start again from the page that you wanted to see."
 _LATER = "Wait a moment, then reload the page."
 _OPERATOR = "Tell the people who run this site; the reference below helps them to find the cause."
+_ONCE_MORE = "Sign in once more. If that fails too, tell the people who run this site, with the reference below."
 _FIX_REQUEST = "The request is not one that this site accepts. Check the address and try again."
 _SIGN_OUT = "Nobody was signed out. Send a logout token that was made for this site and for this moment."
 
@@ -28,8 +29,29 @@ def _refused(code: str, title: str, advice: str = _FIX_REQUEST) -> Problem:
     return _problem(code, HTTPStatus.BAD_REQUEST, title, advice)
 
 
-def _login_failed(code: str) -> Problem:
-    return _problem(code, HTTPStatus.FORBIDDEN, "The sign-in could not be completed", _AGAIN)
+def _forbidden(code: str, title: str, advice: str) -> Problem:
+    return _problem(code, HTTPStatus.FORBIDDEN, title, advice)
+
+
+def _foreign(code: str) -> Problem:
+    title = "The answer does not belong to this sign-in"
+    return _forbidden(code, title, f"Close other tabs in which you were signing in. {_AGAIN}")
+
+
+def _clocks_differ(code: str) -> Problem:
+    return _forbidden(code, "This site's clock and the sign-in service's differ", _OPERATOR)
+
+
+def _run_out(code: str) -> Problem:
+    return _forbidden(code, "This sign-in has run out or was used before", _AGAIN)
+
+
+def _unusable(code: str) -> Problem:
+    return _forbidden(code, "The sign-in service gave an answer that this site cannot use", _ONCE_MORE)
+
+
+def _unverified(code: str) -> Problem:
+    return _forbidden(code, "It could not be verified that the sign-in service answered", _ONCE_MORE)
 
 
 def _logout_refused(code: str) -> Problem:
@@ -63,34 +85,25 @@ FORWARDING_LOOP = _problem("forwarding_loop", HTTPStatus.LOOP_DETECTED, "The sit
 
 # Policy: who may see what.
 LOGIN_REQUIRED = _problem("login_required", HTTPStatus.UNAUTHORIZED, "Please sign in", "Sign in to see this page.")
-ACCESS_DENIED = _problem(
-    "access_denied", HTTPStatus.FORBIDDEN, "You may not see this page", "Ask its owner for access."
-)
+ACCESS_DENIED = _forbidden("access_denied", "You may not see this page", "Ask its owner for access.")
 STEP_UP_REQUIRED = _problem(
     "step_up_required", HTTPStatus.UNAUTHORIZED, "Please confirm who you are", "Sign in once more to see this page."
 )
-STEP_UP_FAILED = _problem(
+STEP_UP_FAILED = _forbidden(
     "step_up_failed",
-    HTTPStatus.FORBIDDEN,
     "This page needs a stronger sign-in",
     "The sign-in that was just completed is not strong or recent enough for it. Ask its owner what is needed.",
 )
-GROUPS_OVERAGE = _problem(
+GROUPS_OVERAGE = _forbidden(
     "groups_overage",
-    HTTPStatus.FORBIDDEN,
     "Your groups could not be read",
     "You are in more groups than the sign-in service sends. Ask the owner of this page to use roles instead.",
 )
-CROSS_SITE_REFUSED = _problem(
-    "cross_site_refused",
-    HTTPStatus.FORBIDDEN,
-    "The request came from another site",
-    "Open the site itself and try there.",
+CROSS_SITE_REFUSED = _forbidden(
+    "cross_site_refused", "The request came from another site", "Open the site itself and try there."
 )
-CSRF_HEADER_MISSING = _problem(
-    "csrf_header_missing", HTTPStatus.FORBIDDEN, "The request lacks a field that this site asks for", _OPERATOR
-)
-UNTRUSTED_PEER = _problem("untrusted_peer", HTTPStatus.FORBIDDEN, "This peer may not ask for a decision", _OPERATOR)
+CSRF_HEADER_MISSING = _forbidden("csrf_header_missing", "The request lacks a field that this site asks for", _OPERATOR)
+UNTRUSTED_PEER = _forbidden("untrusted_peer", "This peer may not ask for a decision", _OPERATOR)
 NOT_FOUND = _problem("not_found", HTTPStatus.NOT_FOUND, "There is nothing here", "Check the address.")
 
 ADMIN_TOKEN_REQUIRED = _problem(
@@ -103,97 +116,85 @@ NOT_LISTABLE = _problem(
 # The transaction and the authorization response.
 TRANSACTION_MISSING = _refused(
     "transaction_missing",
-    "This sign-in was not begun in this browser",
-    "Start again from the page that you wanted to see. If this keeps happening, allow cookies for this site.",
+    "Your browser did not return the cookie of this sign-in",
+    f"Allow cookies for this site, and end a sign-in in the browser that you began it in. {_AGAIN}",
 )
 TRANSACTION_EXPIRED = _refused("transaction_expired", "The sign-in took too long", _AGAIN)
 TRANSACTION_REPEATED = _refused("transaction_repeated", "This sign-in was completed before", _AGAIN)
 RESPONSE_PARAMETER_REPEATED = _refused("response_parameter_repeated", "The provider's answer is malformed", _AGAIN)
 RESPONSE_MODE_MISMATCH = _refused("response_mode_mismatch", "The provider's answer came in a wrong way", _AGAIN)
 RESPONSE_STATE_MISSING = _refused("response_state_missing", "The provider's answer is malformed", _AGAIN)
-RESPONSE_STATE_MISMATCH = _login_failed("response_state_mismatch")
-RESPONSE_ISS_MISSING = _login_failed("response_iss_missing")
-RESPONSE_ISS_MISMATCH = _login_failed("response_iss_mismatch")
-RESPONSE_CLAIM_INVALID = _login_failed("response_claim_invalid")
-RESPONSE_AUD_MISMATCH = _login_failed("response_aud_mismatch")
-RESPONSE_EXPIRED = _login_failed("response_expired")
+RESPONSE_STATE_MISMATCH = _foreign("response_state_mismatch")
+RESPONSE_ISS_MISSING = _foreign("response_iss_missing")
+RESPONSE_ISS_MISMATCH = _foreign("response_iss_mismatch")
+RESPONSE_CLAIM_INVALID = _unusable("response_claim_invalid")
+RESPONSE_AUD_MISMATCH = _foreign("response_aud_mismatch")
+RESPONSE_EXPIRED = _run_out("response_expired")
 PROVIDER_UNKNOWN = _refused("provider_unknown", "There is no such sign-in service here", _AGAIN)
 RESPONSE_CODE_MISSING = _refused("response_code_missing", "The provider's answer is malformed", _AGAIN)
-OP_ACCESS_DENIED = _problem(
-    "op_access_denied", HTTPStatus.FORBIDDEN, "The sign-in was refused", "If you pressed Cancel, just try again."
-)
-OP_INTERACTION_REQUIRED = _problem(
-    "op_interaction_required", HTTPStatus.FORBIDDEN, "The provider needs you to sign in", _AGAIN
-)
+OP_ACCESS_DENIED = _forbidden("op_access_denied", "The sign-in was refused", "If you pressed Cancel, just try again.")
+OP_INTERACTION_REQUIRED = _forbidden("op_interaction_required", "The provider needs you to sign in", _AGAIN)
 OP_TEMPORARILY_UNAVAILABLE = _unavailable("op_temporarily_unavailable", "The provider is busy")
-OP_REQUEST_REFUSED = _problem(
-    "op_request_refused", HTTPStatus.FORBIDDEN, "The provider does not accept this site's request", _OPERATOR
-)
-OP_AUTHENTICATION_UNMET = _problem(
+OP_REQUEST_REFUSED = _forbidden("op_request_refused", "The provider does not accept this site's request", _OPERATOR)
+OP_AUTHENTICATION_UNMET = _forbidden(
     "op_authentication_unmet",
-    HTTPStatus.FORBIDDEN,
     "The provider cannot sign you in the way that this page needs",
     "Try again with another way to sign in, or ask the owner of this page.",
 )
-OP_REFUSED = _problem("op_refused", HTTPStatus.FORBIDDEN, "The provider refused the sign-in", _OPERATOR)
+OP_REFUSED = _forbidden("op_refused", "The provider refused the sign-in", _OPERATOR)
 
 # The back channel: what the provider answered.
 PROVIDER_UNREACHABLE = _unavailable("provider_unreachable", "The sign-in service cannot be reached")
 PROVIDER_ANSWER_INVALID = _unavailable("provider_answer_invalid", "The sign-in service gave a wrong answer")
-METADATA_INVALID = _problem(
-    "metadata_invalid", HTTPStatus.FORBIDDEN, "The sign-in service is not set up correctly", _OPERATOR
+METADATA_INVALID = _forbidden("metadata_invalid", "The sign-in service is not set up correctly", _OPERATOR)
+METADATA_ISSUER_MISMATCH = _forbidden(
+    "metadata_issuer_mismatch", "The sign-in service is not the expected one", _OPERATOR
 )
-METADATA_ISSUER_MISMATCH = _problem(
-    "metadata_issuer_mismatch", HTTPStatus.FORBIDDEN, "The sign-in service is not the expected one", _OPERATOR
-)
-METADATA_LACKING = _problem(
-    "metadata_lacking", HTTPStatus.FORBIDDEN, "The sign-in service does not offer what this site needs", _OPERATOR
-)
-PUSHED_REQUEST_REFUSED = _problem(
-    "pushed_request_refused", HTTPStatus.FORBIDDEN, "The provider refused the sign-in", _OPERATOR
-)
-PUSHED_ANSWER_INVALID = _login_failed("pushed_answer_invalid")
-TOKEN_GRANT_INVALID = _login_failed("token_grant_invalid")
+METADATA_LACKING = _forbidden("metadata_lacking", "The sign-in service does not offer what this site needs", _OPERATOR)
+PUSHED_REQUEST_REFUSED = _forbidden("pushed_request_refused", "The provider refused the sign-in", _OPERATOR)
+PUSHED_ANSWER_INVALID = _unusable("pushed_answer_invalid")
+TOKEN_GRANT_INVALID = _run_out("token_grant_invalid")
 TOKEN_CLIENT_INVALID = _unavailable("token_client_invalid", "The sign-in service does not know this site")
-TOKEN_REFUSED = _login_failed("token_refused")
-TOKEN_ANSWER_INVALID = _login_failed("token_answer_invalid")
-TOKEN_TYPE_UNSUPPORTED = _login_failed("token_type_unsupported")
-USERINFO_INVALID = _login_failed("userinfo_invalid")
-USERINFO_ISS_MISMATCH = _login_failed("userinfo_iss_mismatch")
-USERINFO_AUD_MISMATCH = _login_failed("userinfo_aud_mismatch")
-USERINFO_EXPIRED = _login_failed("userinfo_expired")
-USERINFO_SUB_MISMATCH = _login_failed("userinfo_sub_mismatch")
+TOKEN_REFUSED = _unusable("token_refused")
+TOKEN_ANSWER_INVALID = _unusable("token_answer_invalid")
+TOKEN_TYPE_UNSUPPORTED = _unusable("token_type_unsupported")
+USERINFO_INVALID = _unusable("userinfo_invalid")
+USERINFO_ISS_MISMATCH = _unverified("userinfo_iss_mismatch")
+USERINFO_AUD_MISMATCH = _unverified("userinfo_aud_mismatch")
+USERINFO_EXPIRED = _clocks_differ("userinfo_expired")
+USERINFO_SUB_MISMATCH = _unverified("userinfo_sub_mismatch")
 
 # JOSE and the ID token, in the order of the checks (OIDC Core 3.1.3.7).
-JWT_MALFORMED = _login_failed("jwt_malformed")
-JWT_ALG_REFUSED = _login_failed("jwt_alg_refused")
-JWT_CRIT_REFUSED = _login_failed("jwt_crit_refused")
-JWT_KEY_UNKNOWN = _login_failed("jwt_key_unknown")
-JWT_SIGNATURE_INVALID = _login_failed("jwt_signature_invalid")
-JWT_TYPE_REFUSED = _login_failed("jwt_type_refused")
-JWE_ALG_REFUSED = _login_failed("jwe_alg_refused")
-JWE_NOT_ENCRYPTED = _login_failed("jwe_not_encrypted")
-JWE_DECRYPTION_FAILED = _login_failed("jwe_decryption_failed")
-ID_TOKEN_MISSING = _login_failed("id_token_missing")
-ID_TOKEN_CLAIM_INVALID = _login_failed("id_token_claim_invalid")
-ID_TOKEN_ISS_MISMATCH = _login_failed("id_token_iss_mismatch")
-ID_TOKEN_AUD_MISMATCH = _login_failed("id_token_aud_mismatch")
-ID_TOKEN_AZP_MISMATCH = _login_failed("id_token_azp_mismatch")
-ID_TOKEN_EXPIRED = _login_failed("id_token_expired")
-ID_TOKEN_NOT_YET_VALID = _login_failed("id_token_not_yet_valid")
-ID_TOKEN_TOO_OLD = _login_failed("id_token_too_old")
-ID_TOKEN_NONCE_MISMATCH = _login_failed("id_token_nonce_mismatch")
-ID_TOKEN_AUTH_TIME_INVALID = _login_failed("id_token_auth_time_invalid")
-ID_TOKEN_AT_HASH_MISMATCH = _login_failed("id_token_at_hash_mismatch")
-ID_TOKEN_C_HASH_MISMATCH = _login_failed("id_token_c_hash_mismatch")
-ID_TOKEN_S_HASH_MISMATCH = _login_failed("id_token_s_hash_mismatch")
-ID_TOKEN_ACR_MISMATCH = _problem(
+JWT_MALFORMED = _unusable("jwt_malformed")
+JWT_ALG_REFUSED = _unverified("jwt_alg_refused")
+JWT_CRIT_REFUSED = _unverified("jwt_crit_refused")
+JWT_KEY_UNKNOWN = _unverified("jwt_key_unknown")
+JWT_SIGNATURE_INVALID = _unverified("jwt_signature_invalid")
+JWT_TYPE_REFUSED = _unverified("jwt_type_refused")
+JWE_ALG_REFUSED = _unusable("jwe_alg_refused")
+JWE_NOT_ENCRYPTED = _unusable("jwe_not_encrypted")
+JWE_DECRYPTION_FAILED = _unusable("jwe_decryption_failed")
+ID_TOKEN_MISSING = _unusable("id_token_missing")
+ID_TOKEN_CLAIM_INVALID = _unusable("id_token_claim_invalid")
+ID_TOKEN_ISS_MISMATCH = _unverified("id_token_iss_mismatch")
+ID_TOKEN_AUD_MISMATCH = _unverified("id_token_aud_mismatch")
+ID_TOKEN_AZP_MISMATCH = _unverified("id_token_azp_mismatch")
+ID_TOKEN_EXPIRED = _clocks_differ("id_token_expired")
+ID_TOKEN_NOT_YET_VALID = _clocks_differ("id_token_not_yet_valid")
+ID_TOKEN_TOO_OLD = _clocks_differ("id_token_too_old")
+ID_TOKEN_NONCE_MISMATCH = _foreign("id_token_nonce_mismatch")
+ID_TOKEN_AUTH_TIME_INVALID = _forbidden(
+    "id_token_auth_time_invalid", "The sign-in is not as recent as this page needs", _ONCE_MORE
+)
+ID_TOKEN_AT_HASH_MISMATCH = _unverified("id_token_at_hash_mismatch")
+ID_TOKEN_C_HASH_MISMATCH = _foreign("id_token_c_hash_mismatch")
+ID_TOKEN_S_HASH_MISMATCH = _foreign("id_token_s_hash_mismatch")
+ID_TOKEN_ACR_MISMATCH = _forbidden(
     "id_token_acr_mismatch",
-    HTTPStatus.FORBIDDEN,
     "This page needs a stronger sign-in",
     "The provider did not sign you in the way that was asked for. Try again, or ask the owner of this page.",
 )
-ID_TOKEN_SUB_MISMATCH = _login_failed("id_token_sub_mismatch")
+ID_TOKEN_SUB_MISMATCH = _unverified("id_token_sub_mismatch")
 
 # The logout token, in the order of the checks (Back-Channel Logout 1.0 2.6); the provider sees them, no user does.
 LOGOUT_TOKEN_TYPE_REFUSED = _logout_refused("logout_token_type_refused")
@@ -217,9 +218,7 @@ TOKEN_INACTIVE = _problem(
 INTROSPECTION_INVALID = _problem(
     "introspection_invalid", HTTPStatus.BAD_GATEWAY, "The sign-in service gave a wrong answer", _OPERATOR
 )
-EXCHANGE_REFUSED = _problem(
-    "exchange_refused", HTTPStatus.FORBIDDEN, "The sign-in service gives no access to this application", _OPERATOR
-)
+EXCHANGE_REFUSED = _forbidden("exchange_refused", "The sign-in service gives no access to this application", _OPERATOR)
 EXCHANGE_INVALID = _problem(
     "exchange_invalid", HTTPStatus.BAD_GATEWAY, "The sign-in service gave a wrong answer", _OPERATOR
 )
@@ -246,8 +245,10 @@ REGISTRATION_INVALID = _problem(
 
 # Sessions.
 STORE_DOWN = _unavailable("store_down", "Sessions cannot be looked up at the moment")
-SESSION_REVOKED = _login_failed("session_revoked")
-SESSION_TOO_LARGE = _login_failed("session_too_large")
+SESSION_REVOKED = _forbidden("session_revoked", "You were signed out while you were signing in", _AGAIN)
+SESSION_TOO_LARGE = _forbidden(
+    "session_too_large", "The sign-in service says more about you than this site can keep", _OPERATOR
+)
 SESSION_BUSY = _unavailable("session_busy", "Your session is being renewed")
 SESSION_TOKEN_EXPIRED = _unavailable("session_token_expired", "Your session cannot be renewed at the moment")
 

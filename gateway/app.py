@@ -71,7 +71,10 @@ class Gateway:
         self.cors = Cors(settings.cors_origins)
         self._clock = outside.clock
         self._responses = Responses(
-            start_path=f"{settings.prefix}/start", public_url=settings.public_url, entropy=outside.entropy
+            start_path=f"{settings.prefix}/start",
+            public_url=settings.public_url,
+            entropy=outside.entropy,
+            templates=settings.templates,
         )
         self.failures = Failures(self._responses)
         self._login = make_login(settings, self.authenticator, self._responses, outside)

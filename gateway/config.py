@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
@@ -21,6 +22,7 @@ from gateway.headers import HeaderRules, header_rules
 from gateway.oidc.access_token import AccessTokenRules
 from gateway.oidc.client import SenderConstraint
 from gateway.oidc.keys import OwnKey
+from gateway.page_templates import read_templates
 from gateway.route import Route
 from gateway.sealing import KeyRing
 from gateway.session import Lifetimes
@@ -79,6 +81,7 @@ class Settings:
     trusted_hops: int
     forward_auth: ForwardAuthSettings
     admin_tokens: tuple[str, ...] = field(repr=False)
+    templates: Mapping[str, str] = field(repr=False)
     log_level: str
 
     @property
@@ -207,6 +210,7 @@ def settings_of(document: Document) -> Settings:
         trusted_hops=document.trusted_hops,
         forward_auth=_forward_auth(document.forward_auth),
         admin_tokens=tuple(token.get_secret_value() for token in document.admin_token),
+        templates={} if document.templates is None else read_templates(Path(document.templates)),
         log_level=document.log_level,
     )
 

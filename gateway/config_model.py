@@ -27,6 +27,7 @@ from gateway.config_values import (
     ReadableFile,
     RingSecret,
     Section,
+    Templates,
     UpstreamReference,
     split_url,
 )
@@ -165,6 +166,8 @@ class Document(Model):
     """How upstreams are connected to."""
     admin_token: OneOrMore[RingSecret] = []
     """Who sends one of these as a bearer token may list and end sessions at <prefix>/admin/sessions; unset, nobody."""
+    templates: Templates | None = None
+    """A directory of Jinja2 templates that stand for our pages of the same names (docs/pages.md)."""
     log_level: Literal["info", "warning", "error"] = "info"
     """How much is logged by a gateway that stands alone; around an app, its logging decides."""
 

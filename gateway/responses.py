@@ -8,7 +8,6 @@ from http import HTTPStatus
 from urllib.parse import quote, urlencode
 from wsgiref.types import WSGIEnvironment
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from werkzeug import Response
 from werkzeug.datastructures import Headers
 
@@ -17,6 +16,7 @@ from gateway.errors import ADMIN_TOKEN_REQUIRED, LOGIN_REQUIRED, METHOD_REFUSED,
 from gateway.oidc.challenge import StepUp, challenge_text
 from gateway.oidc.logout import EndSession
 from gateway.oidc.messages import Entropy, base64url
+from gateway.page_templates import PageTemplates
 
 RETRY_AFTER_SECONDS = 5
 """When to come back if the failure itself does not know."""
@@ -39,12 +39,10 @@ _PRIVATE = {
 
 
 class Responses:
-    """Makes responses; the templates are read once."""
+    """Makes responses; `templates` are the sources of an operator's pages, by name."""
 
-    def __init__(self, *, start_path: str, public_url: str, entropy: Entropy) -> None:
-        self._pages = Environment(
-            loader=PackageLoader("gateway", "pages"), autoescape=True, undefined=StrictUndefined, auto_reload=False
-        )
+    def __init__(self, *, start_path: str, public_url: str, entropy: Entropy, templates: Mapping[str, str]) -> None:
+        self._pages = PageTemplates(templates)
         self._start_path = start_path
         self._public_url = public_url
         self._entropy = entropy
@@ -72,7 +70,7 @@ class Responses:
             f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
             f"form-action {form_action}; base-uri 'none'; frame-ancestors 'none'"
         )
-        body = self._pages.get_template(f"{name}.html").render(nonce=nonce, **context)
+        body = self._pages.render(name, {**context, "nonce": nonce})
         headers = {**_PRIVATE, **_challenge(status), "Content-Security-Policy": policy}
         return Response(body, status=status, headers=headers, content_type="text/html; charset=utf-8")
 

@@ -1,0 +1,100 @@
+"""The templates of our pages, and those that an operator has in their place."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from jinja2 import (
+    BaseLoader,
+    ChoiceLoader,
+    DictLoader,
+    Environment,
+    PackageLoader,
+    PrefixLoader,
+    StrictUndefined,
+    TemplateSyntaxError,
+    UndefinedError,
+)
+from jinja2.meta import find_referenced_templates
+
+MAX_TEMPLATE_BYTES = 256 * 1024
+
+OURS = "gateway"
+"""Under this name ours stay at hand: `{% extends "gateway/error.html" %}`."""
+
+_SHIPPED = PackageLoader("gateway", "pages")
+
+_log = logging.getLogger("gateway")
+
+
+class PageTemplates:
+    """Renders pages: an operator's where there is one, and ours where there is none or where it fails.
+
+    `replaced` are the sources of an operator's templates by name, as `read_templates` returns them.
+    """
+
+    def __init__(self, replaced: Mapping[str, str]) -> None:
+        self._replaced = replaced
+        self._ours = _environment(_SHIPPED)
+        self._all = _environment(_loader(replaced)) if replaced else self._ours
+
+    def render(self, name: str, context: Mapping[str, object]) -> str:
+        """Render a page with our own context, whatever is wrong with an operator's template of it."""
+        if self._replaced:
+            try:
+                return self._all.get_template(f"{name}.html").render(context)
+            except Exception as error:  # noqa: BLE001 - whatever the template does, the user gets a page.
+                _log.error("the template %s.html of `templates` failed, ours is shown: %s", name, _where(error))
+        return self._ours.get_template(f"{name}.html").render(context)
+
+
+def read_templates(directory: Path) -> dict[str, str]:
+    """Read an operator's templates, sources by name; raises `ValueError` that names the file and what is wrong.
+
+    A file has the name of a page of ours, or is a part of theirs and begins with `_`.
+    """
+    try:
+        files = sorted(path for path in directory.iterdir() if not path.name.startswith("."))
+        sources = {path.name: _source(path) for path in files}
+    except OSError as error:
+        raise ValueError(f"{directory} cannot be read: {error.strerror}") from None
+    known = set(_SHIPPED.list_templates())
+    for name in sources:
+        if name not in known and not name.startswith("_"):
+            raise ValueError(f"{directory / name} replaces no page of ours; those are {', '.join(sorted(known))}")
+    environment = _environment(_loader(sources))
+    at_hand = set(environment.list_templates())
+    for name, source in sources.items():
+        try:
+            environment.compile(source, name)
+            named = list(find_referenced_templates(environment.parse(source, name)))
+        except TemplateSyntaxError as error:
+            raise ValueError(f"{directory / name}, line {error.lineno}: {error.message}") from None
+        missing = [other for other in named if other is not None and other not in at_hand]
+        if missing:
+            raise ValueError(f"{directory / name} names the template {missing[0]}, which is not there")
+    return sources
+
+
+def _source(path: Path) -> str:
+    if not path.is_file() or path.stat().st_size > MAX_TEMPLATE_BYTES:
+        raise ValueError(f"{path} is no file of at most {MAX_TEMPLATE_BYTES} octets")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not UTF-8") from None
+
+
+def _loader(replaced: Mapping[str, str]) -> BaseLoader:
+    return ChoiceLoader([DictLoader(replaced), _SHIPPED, PrefixLoader({OURS: _SHIPPED})])
+
+
+def _environment(loader: BaseLoader) -> Environment:
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, auto_reload=False)
+
+
+def _where(error: Exception) -> str:
+    # What is undefined is named, as the template writes it; other messages may hold a value.
+    return f"UndefinedError: {str(error)[:200]}" if isinstance(error, UndefinedError) else type(error).__name__

@@ -35,6 +35,11 @@ def read(sent: bytes, size: int = 1 << 20) -> tuple[list[Incoming], bytes]:
         pytest.param(GET + b"X_A: 1\r\n\r\n", {"HTTP_X_A": None}, id="an underscore in a name"),
         pytest.param(GET + b"X-A: \t1 \t\r\n\r\n", {"HTTP_X_A": "1"}, id="spaces around a value"),
         pytest.param(GET + b"Content-Type: a/b\r\n\r\n", {"CONTENT_TYPE": "a/b"}, id="a type"),
+        pytest.param(
+            GET + b"Content-Length: " + b"0" * 17 + b"1\r\n\r\na",
+            {"CONTENT_LENGTH": "0" * 17 + "1"},
+            id="a length of eighteen digits",
+        ),
         pytest.param(GET + b"X-A: \xe4\r\n\r\n", {"HTTP_X_A": "\xe4"}, id="octets beyond ASCII"),
         pytest.param(
             GET + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Forwarded-User: root\r\n\r\n",
@@ -62,6 +67,8 @@ def test_what_is_in_the_environ(sent: bytes, members: dict[str, Any], size: int)
         ),
         pytest.param(GET + b"Content-Length: 1\r\nContent-Length: 1\r\n\r\na", 400, id="two lengths"),
         pytest.param(GET + b"Content-Length: +1\r\n\r\na", 400, id="a length with a plus"),
+        pytest.param(GET + b"Content-Length: " + b"0" * 18 + b"1\r\n\r\na", 400, id="a length of nineteen digits"),
+        pytest.param(GET + b"Content-Length: " + b"0" * 4400 + b"\r\n\r\n", 400, id="a length of too many for int"),
         pytest.param(b"POST /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, id="chunks in HTTP/1.0"),
         pytest.param(b"GET /a HTTP/2.0\r\n" + HOST + b"\r\n", 505, id="HTTP/2.0"),
         pytest.param(GET + b"Expect: a miracle\r\n\r\n", 417, id="an unknown expectation"),

@@ -10,6 +10,7 @@ import httptools
 from gateway.lane.incoming import Incoming, Refused
 from gateway.lane.recollection import Recollections, members_of
 from gateway.remembered import remembered
+from gateway.upstream_body import LENGTH
 
 MAX_FIELDS = 100
 MAX_FIELD = 16380
@@ -136,6 +137,8 @@ class RequestReader:
         coding = environ.get("HTTP_TRANSFER_ENCODING")
         if coding is not None and (coding.lower() != "chunked" or version == "1.0" or "CONTENT_LENGTH" in environ):
             self._refuse(400, "a transfer coding that is not served")
+        if not LENGTH.fullmatch(environ.get("CONTENT_LENGTH", "0")):
+            self._refuse(400, "a length that is none")
         if environ.get("HTTP_EXPECT", "100-continue").lower() != "100-continue":
             self._refuse(417, "an expectation that is not met")
         if self._refused is not None:

@@ -51,6 +51,11 @@ class Lifetimes:
     refresh_leeway: int
     refresh_jitter: int = 0
 
+    @property
+    def touch_interval(self) -> int:
+        """How long use of a session may go unrecorded: a minute, or less for a short idle time."""
+        return min(MAX_TOUCH_INTERVAL, self.idle // 4)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
@@ -111,8 +116,8 @@ class Session:
         return self.access_expires_at is not None and now >= self.access_expires_at
 
     def needs_touch(self, now: int, lifetimes: Lifetimes) -> bool:
-        """Tell whether this use should be written down: at most once a minute, oftener for a short idle time."""
-        return now >= self.seen_at + min(MAX_TOUCH_INTERVAL, lifetimes.idle // 4)
+        """Tell whether this use should be written down."""
+        return now >= self.seen_at + lifetimes.touch_interval
 
     def satisfies(self, demand: StepUp, now: int) -> bool:
         """Tell whether the login was of one of the classes, and recent enough, that are demanded (RFC 9470 5)."""

@@ -74,3 +74,50 @@ def test_after_a_failure_requests_write_by_themselves_for_a_while() -> None:
     assert noting.is_done
     now[0] += FAILED_SECONDS
     assert noting.note(held("a"))
+
+
+def test_while_a_use_waits_for_too_long_requests_write_by_themselves() -> None:
+    """A store that is slow would end the sessions of those who are busy, while nobody was told of it."""
+    written: list[str] = []
+    let = threading.Event()
+    now = [0.0]
+
+    def write(one: HeldSession) -> None:
+        assert let.wait(SECONDS)
+        written.append(one.session.id)
+
+    noting = Uses(write, clock=lambda: now[0], patience_seconds=15.0)
+    assert noting.note(held("a"))
+    noting.step()
+    now[0] += 10.0
+    assert noting.note(held("b"))
+    now[0] += 5.0
+    assert not noting.note(held("b"))  # The first has waited for as long.
+    let.set()
+    until(lambda: noting._is_idle)
+    assert noting.note(held("a"))  # The second waits for its step, and has not waited for long.
+    now[0] += 10.0
+    assert not noting.note(held("a"))
+    noting.step()
+    until(lambda: noting.is_done)
+    assert noting.note(held("a"))
+    assert written == ["a", "b", "a"]
+
+
+def test_what_is_due_when_it_closes_is_written_though_others_are_being_written() -> None:
+    written: list[str] = []
+    begun, let = threading.Event(), threading.Event()
+
+    def write(one: HeldSession) -> None:
+        begun.set()
+        assert let.wait(SECONDS)
+        written.append(one.session.id)
+
+    noting = Uses(write)
+    noting.note(held("a"))
+    noting.step()
+    assert begun.wait(SECONDS)
+    noting.note(held("b"))
+    noting.close()
+    let.set()
+    until(lambda: written == ["a", "b"])

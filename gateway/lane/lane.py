@@ -64,7 +64,8 @@ class Lane:
         self._log = log
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="gateway-lane")
         self._fetching = Fetching(self.loop, gateway.authenticator.find_many)
-        self.uses = Uses(gateway.authenticator.note_use)
+        patience = gateway.settings.lifetimes.touch_interval
+        self.uses = Uses(gateway.authenticator.note_use, patience_seconds=patience)
         self._upstreams = {id(one): LaneUpstream(one, self.loop) for one in gateway.upstreams.values()}
         self._tick()
 

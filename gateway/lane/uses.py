@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from gateway.session import MAX_TOUCH_INTERVAL
 from gateway.store import HeldSession
 
 FAILED_SECONDS = 10.0
@@ -18,32 +19,42 @@ _log = logging.getLogger("gateway")
 class Uses:
     """Has uses written by a thread of its own; `write` writes one, unless another worker has done it.
 
-    `clock` is monotonic, in seconds.
+    `clock` is monotonic, in seconds; `patience_seconds` is how long a use may wait to be written.
     """
 
-    def __init__(self, write: Callable[[HeldSession], object], *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        write: Callable[[HeldSession], object],
+        *,
+        patience_seconds: float = MAX_TOUCH_INTERVAL,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._write = write
+        self._patience_seconds = patience_seconds
         self._clock = clock
+        self._due_since = self._under_way_since = 0.0
         self._due: dict[bytes, HeldSession] = {}
         self._fails_until = 0.0
         self._under_way: Future[None] | None = None
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="gateway-uses")
 
     def note(self, held: HeldSession) -> bool:
-        """Have a use written down soon; False where the last could not be, which the request itself then has to show.
+        """Have a use written down soon; False where the request itself has to: the last could not be, or still waits.
 
-        Else a store that cannot be written to would end the sessions of those who are busy, one by one.
+        Else a store that cannot be written to, or is slow, would end the sessions of those who are busy, one by one.
         """
-        if self._clock() < self._fails_until:
+        now = self._clock()
+        if now < self._fails_until or now - self._oldest(now) >= self._patience_seconds:
             return False
+        if not self._due:
+            self._due_since = now
         self._due[held.handle] = held
         return True
 
     def step(self) -> None:
         """Write what is due, unless that is under way."""
         if self._due and self._is_idle:
-            due, self._due = self._due, {}
-            self._under_way = self._threads.submit(self._write_all, list(due.values()))
+            self._begin()
 
     @property
     def is_done(self) -> bool:
@@ -51,9 +62,21 @@ class Uses:
         return not self._due and self._is_idle
 
     def close(self) -> None:
-        """Write the rest, and no more."""
-        self.step()
+        """Write the rest, behind what is being written, and no more."""
+        if self._due:
+            self._begin()
         self._threads.shutdown(wait=False)
+
+    def _begin(self) -> None:
+        due, self._due = self._due, {}
+        self._under_way_since = self._due_since
+        self._under_way = self._threads.submit(self._write_all, list(due.values()))
+
+    def _oldest(self, now: float) -> float:
+        """Tell since when a use has been waiting, `now` if none has."""
+        if not self._is_idle:
+            return self._under_way_since
+        return self._due_since if self._due else now
 
     def _write_all(self, due: Iterable[HeldSession]) -> None:
         try:

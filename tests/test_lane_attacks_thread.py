@@ -1,5 +1,6 @@
 """The lane under attack where threads answer: others must not feel what one client does, nor what an app does."""
 
+import asyncio
 import socket
 import struct
 import threading
@@ -365,3 +366,110 @@ def test_no_path_begins_a_line_of_the_access_log(target: str, path: str) -> None
     incoming = Incoming(environ, "GET", keep_alive=True, upgrade=False)
     LaneWorker._log_access(SimpleNamespace(log=log), incoming, 200, 0, 0.1)  # type: ignore[arg-type]
     assert logged == [path]
+
+
+EVIL: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nSet-Cookie: a=evil\r\n\r\nevil"
+
+
+def giving(*pieces: Any, length: int | None = None) -> WSGIApplication:
+    """Give what an app must not: pieces of any kind."""
+
+    def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        fields = [] if length is None else [("Content-Length", str(length))]
+        start_response("200 OK", fields)
+        return iter(pieces)
+
+    return app
+
+
+@pytest.mark.parametrize(
+    "odd", [pytest.param("x", id="text"), pytest.param(5, id="a number"), pytest.param(memoryview(b"abc"), id="a view")]
+)
+@pytest.mark.parametrize("length", [None, 1 + len(EVIL)], ids=["chunks", "counted"])
+def test_a_piece_that_is_no_bytes_is_an_error_and_nothing_goes_out_bare(odd: Any, length: int | None) -> None:
+    with around(giving(b"x", EVIL, length=length)) as open_it:
+        assert statuses(answered(open_it, CLOSE))[:1] == [200]
+    with around(giving(odd, EVIL, length=length)) as open_it:
+        received = answered(open_it, CLOSE)
+        assert (statuses(received), b"internal_error" in received, b"evil" in received) == ([500], True, False)
+    with around(giving(b"a", odd, EVIL, length=length)) as open_it, suppress(ConnectionResetError):
+        received = answered(open_it, GET, CLOSE)
+        assert (statuses(received), b"evil" in received) == ([200], False)
+        assert not received.endswith(b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize("name", ["send", "finish"])
+def test_a_piece_that_cannot_be_sent_is_the_last(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("for the test")
+
+    with around(giving(b"a", b"b")) as open_it:
+        with monkeypatch.context() as patched:
+            patched.setattr(ClientConnection, name, fail)
+            with suppress(ConnectionResetError):
+                assert not answered(open_it, GET).endswith(b"0\r\n\r\n")
+        assert answered(open_it, CLOSE).endswith(b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "beyond",
+    [
+        pytest.param(SystemExit, id="the end of the process"),
+        pytest.param(asyncio.CancelledError, id="a cancellation"),
+        pytest.param(GeneratorExit, id="the end of a generator"),
+    ],
+)
+def test_an_app_that_raises_what_is_no_error_is_answered_for(beyond: type[BaseException]) -> None:
+    def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/late":
+            start_response("200 OK", [])
+            yield b"part"
+        raise beyond
+
+    def early(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/early":
+            raise beyond
+        return app(environ, start_response)
+
+    with around(early) as open_it:
+        for path in (b"/early", b"/a"):
+            received = answered(open_it, CLOSE.replace(b"/a", path))
+            assert (statuses(received), b"internal_error" in received) == ([500], True)
+        received = b""
+        with suppress(ConnectionResetError):
+            received = answered(open_it, CLOSE.replace(b"/a", b"/late"))
+        assert not received.endswith(b"0\r\n\r\n")
+
+
+def test_nothing_is_written_behind_the_end_of_an_answer() -> None:
+    kept: list[Callable[[bytes], object]] = []
+    failed: list[type[Exception]] = []
+
+    def late(environ: dict[str, Any]) -> None:
+        try:
+            kept[-1](b"LATE!")
+        except ConnectionError as error:
+            failed.append(type(error))
+            if environ["PATH_INFO"] == "/raise":
+                raise
+
+    def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/keep":
+            kept.append(start_response("200 OK", [("Content-Length", "0")]))
+            return
+        if environ["PATH_INFO"] != "/begun":
+            late(environ)
+        start_response("200 OK", [("Content-Length", "10")])
+        yield b"he"
+        if environ["PATH_INFO"] == "/begun":
+            late(environ)
+        yield b"llo, you"
+
+    with around(app) as open_it:
+        keep = GET.replace(b"/a", b"/keep")
+        for path, expected in ((b"/begin", [200, 200]), (b"/begun", [200, 200]), (b"/raise", [200, 500])):
+            received = answered(open_it, keep, CLOSE.replace(b"/a", path))
+            assert statuses(received) == expected
+            assert b"LATE!" not in received
+            assert received.endswith(b"\r\n\r\nhello, you") == (expected[-1] == 200)
+    assert len(failed) == 3

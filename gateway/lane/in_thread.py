@@ -28,7 +28,7 @@ Outcome = Response | Admitted
 
 
 class ClientGone(ConnectionError):
-    """The client hung up."""
+    """The client hung up, or has all of its answer."""
 
 
 class BodyLost(ConnectionError):
@@ -91,19 +91,21 @@ class InThread:
                 self._call(self._gather, decided)
             else:
                 self._send_all(gateway.answer(decided, environ, self._start_response))
-                self._call(self._finish)
-        except ClientGone:
-            pass
+                self._call(self._answer, self._finish)
         except BodyWanted:
             with suppress(ClientGone):
                 self._call(self._gather, None)
         except GatewayError as error:
             self._fail_soon(error)
-        except Exception as error:  # noqa: BLE001 - fails closed whatever it was.
-            if not isinstance(error, BodyLost):
+        except BaseException as error:  # noqa: BLE001 - fails closed whatever it was, and nobody else would see it.
+            if not self._is_of_client(error):
                 _log.exception("the answer failed")
             problem = REQUEST_INCOMPLETE if self._body_failed else INTERNAL
             self._fail_soon(GatewayError(problem, "the app ended without an answer"))
+
+    def _is_of_client(self, error: BaseException) -> bool:
+        # An app may have met the end of another answer, to which it still wrote.
+        return isinstance(error, BodyLost) or (self._gone and isinstance(error, ClientGone))
 
     def body_received(self, data: bytes) -> None:
         """Take a piece of the body."""
@@ -179,12 +181,14 @@ class InThread:
         return self._write
 
     def _write(self, data: bytes) -> None:
+        if not isinstance(data, bytes):
+            raise TypeError(f"the app gave a piece of its body that is no bytes object: {type(data).__name__}")
         if not self._is_out:
             self._begin()
         with self._changed:
             self._changed.wait_for(lambda: self._gone or self._unsent <= MAX_BODY_WAITING)
             self._unsent += len(data)
-        self._call(self._send, data)
+        self._call(self._answer, partial(self._send, data))
 
     def _begin(self, length: int | None = None) -> None:
         if self._started is None:
@@ -194,19 +198,23 @@ class InThread:
         if answer.length is None and length is not None:
             own = [] if answer.status in (204, 304) else [("Content-Length", str(length))]
             answer = replace(answer, fields=[*answer.fields, *own], length=length)
-        self._call(self._start, answer)
+        self._call(self._answer, partial(self._start, answer))
 
-    def _start(self, answer: AppAnswer) -> None:
+    def _answer(self, step: Callable[[], None]) -> None:
+        """Take a step of the answer, in the loop; one that fails is the last."""
+        if self._gone or self._client.is_gone:
+            return
         try:
-            self._client.start(answer.status, answer.reason, answer.fields, answer.length)
+            step()
         except Exception:  # noqa: BLE001 - a body without a head would be read as one, and as what it likes to be.
-            _log.exception("the head of an answer could not be written")
+            _log.exception("an answer could not be written")
             self._client.abort()
             self.client_lost()
 
+    def _start(self, answer: AppAnswer) -> None:
+        self._client.start(answer.status, answer.reason, answer.fields, answer.length)
+
     def _send(self, data: bytes) -> None:
-        if self._client.is_gone:
-            return
         self._client.send(data)
         if self._client.is_writable:
             with self._changed:
@@ -214,10 +222,12 @@ class InThread:
                 self._changed.notify_all()
 
     def _finish(self) -> None:
-        if not self._client.is_gone:
-            self._client.finish()
+        self.client_lost()  # What the app writes from now on would be part of the next answer.
+        self._client.finish()
 
     def _want_body(self) -> None:
+        if self._gone:
+            return
         self._client.send_continue()
         self._client.resume_reading()
 
@@ -250,8 +260,9 @@ class InThread:
             self._call(self._fail, error)
 
     def _fail(self, error: GatewayError) -> None:
-        if self._client.is_gone:
+        if self._gone or self._client.is_gone:
             return
+        self.client_lost()
         if self._client.has_started:
             self._client.abort()
         else:
@@ -263,4 +274,5 @@ class InThread:
         try:
             self._lending.loop.call_soon_threadsafe(call, *given)
         except RuntimeError as error:  # The loop is closed: the worker ends.
+            self._gone = True
             raise ClientGone from error

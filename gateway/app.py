@@ -254,7 +254,7 @@ class Gateway:
     def _renewed(self, request: Request, route: Route, held: HeldSession) -> Response | Admitted | None:
         renewed = self.authenticator.after_rejection(held)
         if renewed is None:
-            return self._challenge(request, [route])
+            return self._sign_in(request, [route])  # A form is gone, and cannot be kept.
         same = renewed.session.access_token == held.session.access_token
         repeats = request.target.method in SAFE_METHODS and is_repeatable(request.environ)
         if same or not repeats:
@@ -265,8 +265,9 @@ class Gateway:
 
     def _challenge(self, request: Request, routes: Sequence[Route]) -> Response:
         kept = self._form.keep(request) if routes[0].keep_forms else None
-        if kept is not None:
-            return kept
+        return self._sign_in(request, routes) if kept is None else kept
+
+    def _sign_in(self, request: Request, routes: Sequence[Route]) -> Response:
         # A login ends at the host of `public_url`, and is of no use to a route of other hosts.
         elsewhere = bool(routes[0].hosts) and request.target.host != self.settings.rules.public_host
         if not request.target.navigation or not routes[0].redirect_to_login or elsewhere:

@@ -4,13 +4,15 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from conformance.set_ups import OwnFiles, make_own_files
 from harness import FACE_VARIABLE, Mode, Site, run_site
 from peers import browser, node_provider, servers
 from peers.store_places import MISSING, backend, place, store_urls  # noqa: F401 - fixtures for the tests of the stores.
+
+from gateway.lane.lane import Lane
 
 REAL_VARIABLE: Final = "GATEWAY_TEST_REAL"
 """When it is 1, a missing peer fails the test instead of skipping it."""
@@ -67,3 +69,17 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
         settings |= {"url": request.getfixturevalue("redis_url"), "prefix": f"{secrets.token_hex(4)}:"}
     with run_site(mode=mode, store=settings) as running:
         yield running
+
+
+@pytest.fixture
+def lanes(monkeypatch: pytest.MonkeyPatch) -> list[Lane]:
+    """The lanes that the test runs."""
+    made: list[Lane] = []
+    init = Lane.__init__
+
+    def noting(self: Lane, *given: Any, **more: Any) -> None:
+        init(self, *given, **more)
+        made.append(self)
+
+    monkeypatch.setattr(Lane, "__init__", noting)
+    return made

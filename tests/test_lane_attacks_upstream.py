@@ -82,20 +82,6 @@ def upstream(*scripts: Callable[[Upstream, socket.socket], None]) -> Iterator[Up
     assert not thread.is_alive()
 
 
-@pytest.fixture
-def lanes(monkeypatch: pytest.MonkeyPatch) -> list[Lane]:
-    """The lanes that the test runs."""
-    made: list[Lane] = []
-    init = Lane.__init__
-
-    def noting(self: Lane, *given: Any, **more: Any) -> None:
-        init(self, *given, **more)
-        made.append(self)
-
-    monkeypatch.setattr(Lane, "__init__", noting)
-    return made
-
-
 class Gate:
     """Holds up connections to the upstream, as a handshake with another continent does."""
 

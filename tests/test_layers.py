@@ -53,9 +53,10 @@ ORDER: Final = (
     (
         "failures", "admission", "logs", "assembly", "endpoint_assembly", "app",
         "lane", "lane.incoming", "lane.at_once", "lane.recollection", "lane.request_reader", "lane.request_queue",
-        "lane.serving", "lane.patience", "lane.client", "lane.listening", "lane.chunks", "lane.fetching", "lane.uses",
+        "lane.serving", "lane.patience", "lane.problems", "lane.client",
+        "lane.listening", "lane.chunks", "lane.fetching", "lane.uses",
         "lane.upstream", "lane.pool", "lane.origins", "lane.tunnel", "lane.heads", "lane.passing_body", "lane.acting",
-        "lane.attempts",
+        "lane.attempts", "lane.reacting",
         "lane.forwarding", "lane.thread_input", "lane.app_answer", "lane.gathering",
         "lane.in_thread", "lane.lane",
         "lane.worker", "gunicorn_conf", "devtls", "demo",

@@ -15,6 +15,7 @@ from gateway.inner import Admitted
 from gateway.lane.client import ClientConnection
 from gateway.lane.incoming import Incoming
 from gateway.lane.tunnel import Tunnel
+from gateway.lane.upstream import UpstreamConnection
 from gateway.open_streams import Watch
 
 
@@ -63,6 +64,17 @@ class Watching:
         watched, self._watched = self._watched, None
         if watched is not None:
             close_body(watched)
+
+
+def switch(
+    acting: Acting, client: ClientConnection, connection: UpstreamConnection, fields: Headers, watching: Watching
+) -> None:
+    """Answer with a 101, and make a tunnel of both connections, which ends with the session."""
+    rest = connection.release()
+    tunnel = Tunnel(acting.loop, client.switch(fields), connection.transport, acting.tunnels, watching.close)
+    tunnel.open(rest, is_client_writable=client.is_writable)
+    watching.close()
+    watching.begin(tunnel.abort)
 
 
 class Abortable:

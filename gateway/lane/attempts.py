@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from gateway.errors import UPSTREAM_UNREACHABLE, GatewayError
 from gateway.lane.origins import LaneUpstream
 from gateway.lane.pool import AsyncPool
+from gateway.lane.problems import problem_of
 from gateway.lane.upstream import UpstreamConnection
 from gateway.upstream_origin import NotConnected, Pool
 
@@ -86,6 +87,10 @@ class Attempts:
             self._upstream.failed(origin)
             if not self._over:
                 self._try_next(error)
+            return
+        except Exception as error:  # noqa: BLE001 - somebody waits for an answer, whatever it was.
+            if not self._over:
+                self._given_up(problem_of(error))
             return
         if self._over:
             pool.give_back(connection)

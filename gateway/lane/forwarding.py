@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
 from gateway.errors import REQUEST_INCOMPLETE, GatewayError
 from gateway.inner import Admitted
-from gateway.lane.acting import Acting, Watching
+from gateway.lane.acting import Acting, Watching, switch
 from gateway.lane.attempts import Attempts
 from gateway.lane.client import ClientConnection
-from gateway.lane.heads import answer_fields, head_for, request_head
+from gateway.lane.heads import answer_fields, head_for, request_head, switch_fields
 from gateway.lane.incoming import Incoming
 from gateway.lane.origins import LaneUpstream
 from gateway.lane.passing_body import PassingBody
-from gateway.lane.tunnel import Tunnel
+from gateway.lane.problems import problem_of
+from gateway.lane.reacting import outcome_of, reaction_to
 from gateway.lane.upstream import UpstreamConnection
 from gateway.upstream_answer import Framing, Head
 from gateway.upstream_pool import NothingReceived
 from gateway.upstream_request import REPEATABLE
-from gateway.websocket import asks_for_websocket, check_switch
+from gateway.websocket import asks_for_websocket
 
 _log = logging.getLogger("gateway.upstream")
 
@@ -74,17 +76,22 @@ class Forwarding:
         self._attempts.start(fresh=self.wants_upgrade)
 
     def _send_on(self, connection: UpstreamConnection) -> None:
-        incoming = self._incoming
         if self._client.is_gone:
             self._attempts.give_back(connection)
             self._leave()
             return
         try:
             self._body.check()
-        except GatewayError as error:
+            self._send_request(connection)
+        except GatewayError as error:  # Of the body, before anything was sent.
             self._attempts.give_back(connection)
             self._give_up(error)
-            return
+        except Exception as error:  # noqa: BLE001 - somebody waits for an answer, whatever it was.
+            connection.close()
+            self._give_up(problem_of(error))
+
+    def _send_request(self, connection: UpstreamConnection) -> None:
+        incoming = self._incoming
         self._connection = connection
         if incoming.expects_continue:
             self._client.send_continue()
@@ -136,15 +143,14 @@ class Forwarding:
         if head.status == 101:
             self._switch(head)
             return
-        react = self._admitted.react
-        proven = self._admitted.passage.is_proven
-        if react is not None and (head.status == 401 or (proven and head.has("dpop-nonce"))):
-            self._held_back = []
-            if self._connection is not None:
-                self._connection.pause_reading()
-            self._acting.in_thread(lambda: react(head.status, head.passed), partial(self._reacted, head))
+        react = reaction_to(head, self._admitted)
+        if react is None:
+            self._answer(head)
             return
-        self._answer(head)
+        self._held_back = []
+        if self._connection is not None:
+            self._connection.pause_reading()
+        self._acting.in_thread(react, partial(self._reacted, head))
 
     def piece_received(self, data: bytes) -> None:
         """Send a piece of the answer."""
@@ -195,8 +201,9 @@ class Forwarding:
             self._connection.resume_reading()
 
     def watch(self) -> None:
-        """Have the answer end with its session, since it lasts."""
-        self._watching.begin(self.abort)
+        """Have the answer end with its session, since it lasts; one that has not begun is waited for."""
+        if self._client.has_started:
+            self._watching.begin(self.abort)
 
     def abort(self) -> None:
         """End the answer, from any thread."""
@@ -211,35 +218,32 @@ class Forwarding:
         if self._over:
             return
         try:
-            other = done.result()
+            other = outcome_of(done, is_body_gone=bool(self._body.gone_on))
         except GatewayError as error:
             self._give_up(error)
-            return
-        if isinstance(other, Admitted) and self._body.gone_on:
-            self._give_up(GatewayError(REQUEST_INCOMPLETE, "the body cannot be sent again"))
             return
         if other is not None:
             self._leave()
             self._acting.act(self._client, self._incoming, other)
             return
-        self._answer(head)
-        for piece in pieces:
-            self._client.send(piece)
+        self._answer(head, pieces)
         if self._ended:
             self._complete()
         elif self._connection is not None:
             self._connection.resume_reading()
 
-    def _answer(self, head: Head) -> None:
+    def _answer(self, head: Head, pieces: Iterable[bytes] = ()) -> None:
         length = head.length if head.framing is Framing.COUNTED else None
         try:
             fields = answer_fields(self._admitted, self._incoming, head, self._acting.allowed)
-        except GatewayError as error:
-            self._give_up(error)
+        except Exception as error:  # noqa: BLE001 - nothing has gone out yet, whatever it was.
+            self._give_up(problem_of(error))
             return
         self._client.start(head.status, head.reason, fields, length)
         if head.framing is not Framing.COUNTED and head.framing is not Framing.NONE:
             self._client.flush()
+        for piece in pieces:
+            self._client.send(piece)
 
     def _switch(self, head: Head) -> None:
         connection, self._connection = self._connection, None
@@ -250,25 +254,19 @@ class Forwarding:
             self._leave()
             return
         try:
-            fields = check_switch(head, self._incoming.environ)
-        except GatewayError as error:
+            fields = switch_fields(self._admitted, self._incoming, head, self._acting.allowed)
+        except Exception as error:  # noqa: BLE001 - nothing has gone out yet, whatever it was.
             connection.close()
-            self._give_up(error)
+            self._give_up(problem_of(error))
             return
-        rest = connection.release()
-        client = self._client.switch(
-            self._acting.allowed(self._incoming.environ, self._admitted.answer_headers(fields))
-        )
-        tunnel = Tunnel(self._acting.loop, client, connection.transport, self._acting.tunnels, self._watching.close)
-        tunnel.open(rest, is_client_writable=self._client.is_writable)
-        self._watching.close()
-        self._watching.begin(tunnel.abort)
+        switch(self._acting, self._client, connection, fields, self._watching)
         self._over = True
         self._acting.left(self)
 
     def _complete(self) -> None:
-        self._leave()
-        self._client.finish()
+        if not self._over:
+            self._leave()
+            self._client.finish()
 
     def _give_up(self, error: GatewayError) -> None:
         if self._over:

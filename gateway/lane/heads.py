@@ -16,7 +16,7 @@ from gateway.upstream import Upstream
 from gateway.upstream_answer import Head
 from gateway.upstream_body import Field
 from gateway.upstream_request import field_lines, forwarded_fields, request_line, via
-from gateway.websocket import UPGRADE_FIELDS
+from gateway.websocket import UPGRADE_FIELDS, check_switch
 
 _MAX_MADE = 16
 
@@ -69,6 +69,13 @@ def answer_fields(
     if remembered is not None:
         remembered.answer = head, made
     return made
+
+
+def switch_fields(
+    admitted: Admitted, incoming: Incoming, head: Head, allowed: Callable[[Environ, Headers], Headers]
+) -> Headers:
+    """Make the fields of a 101; raises as `check_switch` and `Admitted.answer_headers` do."""
+    return allowed(incoming.environ, admitted.answer_headers(check_switch(head, incoming.environ)))
 
 
 def check_received(received: int, passage: Passage) -> None:

@@ -23,6 +23,7 @@ from gateway.lane.forwarding import Forwarding
 from gateway.lane.in_thread import InThread, Outcome
 from gateway.lane.incoming import Incoming
 from gateway.lane.origins import LaneUpstream
+from gateway.lane.problems import problem_of
 from gateway.lane.tunnel import MAX_TUNNELS, Tunnel
 from gateway.lane.uses import Uses
 from gateway.store import HeldSession
@@ -84,9 +85,21 @@ class Lane:
     def _try(self, step: Callable[[], None], client: ClientConnection, incoming: Incoming) -> None:
         try:
             step()
-        except Exception:  # noqa: BLE001 - fails closed whatever it was.
-            _log.exception("an error that nobody foresaw")
-            self._have_decided(client, incoming)
+        except Exception as error:  # noqa: BLE001 - fails closed whatever it was.
+            problem = problem_of(error)
+            if incoming.job is None:
+                self._have_decided(client, incoming)
+            else:
+                self._give_up(client, incoming, problem)
+
+    def _give_up(self, client: ClientConnection, incoming: Incoming, error: GatewayError) -> None:
+        """End what may have been begun, and must not be done twice."""
+        if incoming.job is not None:
+            incoming.job.client_lost()
+        if client.has_started:
+            client.abort()
+        else:
+            self.fail(client, incoming, error)
 
     def _decide(self, client: ClientConnection, incoming: Incoming) -> None:
         recollection = incoming.recollection
@@ -154,6 +167,12 @@ class Lane:
 
     def act(self, client: ClientConnection, incoming: Incoming, outcome: Outcome) -> None:
         """Act on what was decided."""
+        try:
+            self._act(client, incoming, outcome)
+        except Exception as error:  # noqa: BLE001 - somebody waits for an answer, whatever it was.
+            self._give_up(client, incoming, problem_of(error))
+
+    def _act(self, client: ClientConnection, incoming: Incoming, outcome: Outcome) -> None:
         upstream = self._upstreams.get(id(outcome.inner)) if isinstance(outcome, Admitted) else None
         if upstream is None or not isinstance(outcome, Admitted):
             self.submit(partial(InThread(self, client, incoming).run, outcome))
@@ -177,10 +196,13 @@ class Lane:
         self.forwardings.discard(forwarding)
 
     def fail(self, client: ClientConnection, incoming: Incoming, error: GatewayError) -> None:
-        """Answer with what is told of a failure."""
-        response = self.gateway.failures.answer(incoming.environ, error)
+        """Answer with what is told of a failure; where not even that can be said, the connection ends."""
         incoming.job = None
-        self._respond(client, incoming, response)
+        try:
+            self._respond(client, incoming, self.gateway.failures.answer(incoming.environ, error))
+        except Exception:  # noqa: BLE001 - there is nothing left to say.
+            _log.exception("an answer could not be given")
+            client.abort()
 
     def allowed(self, environ: Any, fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """Add to the fields of an answer what lets pages of other origins read it."""
@@ -236,11 +258,11 @@ class Lane:
         client.finish()
 
     def _tick(self) -> None:
-        self.now, self.date = self.loop.time(), formatdate(time.time(), usegmt=True)
-        for client in list(self.clients):
-            client.tick()
-        for forwarding in list(self.forwardings):
-            if self.now - forwarding.began_at >= WATCH_AFTER_SECONDS:
-                forwarding.watch()
-        self.uses.step()
         self._timer = self.loop.call_later(TICK_SECONDS, self._tick)
+        self.now, self.date = self.loop.time(), formatdate(time.time(), usegmt=True)
+        lasting = [one for one in self.forwardings if self.now - one.began_at >= WATCH_AFTER_SECONDS]
+        for step in [*(one.tick for one in self.clients), *(one.watch for one in lasting), self.uses.step]:
+            try:
+                step()
+            except Exception:  # noqa: BLE001 - the others still have theirs.
+                _log.exception("an error that nobody foresaw")

@@ -1,0 +1,17 @@
+"""What is told of an error, whatever it was: somebody waits for an answer."""
+
+from __future__ import annotations
+
+import logging
+
+from gateway.errors import INTERNAL, GatewayError
+
+_log = logging.getLogger("gateway")
+
+
+def problem_of(error: BaseException) -> GatewayError:
+    """Return an error as one that can be told: those that nobody foresaw are `internal_error`, and logged."""
+    if isinstance(error, GatewayError):
+        return error
+    _log.error("an error that nobody foresaw", exc_info=error)
+    return GatewayError(INTERNAL, type(error).__name__)

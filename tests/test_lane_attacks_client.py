@@ -11,14 +11,21 @@ from wsgiref.types import StartResponse, WSGIApplication
 import pytest
 from harness import base_config
 from lane_face import run_lane
+from test_lane_attacks_upstream import eventually, reset
 
 from gateway import Gateway
+from gateway.failures import Failures
 from gateway.lane import client, lane, patience
+from gateway.lane.client import ClientConnection
+from gateway.lane.incoming import MAX_BODY_WAITING
+from gateway.lane.lane import Lane
+from gateway.lane.uses import Uses
 
 SECONDS: Final = 10.0
 GET: Final = b"GET /a HTTP/1.1\r\nHost: app.example\r\n"
 SLOW: Final = b"GET /slow HTTP/1.1\r\nHost: app.example\r\n\r\n"
 PAGE: Final = 20_000
+CLOSE: Final = GET + b"Connection: close\r\n\r\n"
 LARGE: Final = 8 * 1024 * 1024
 MANY: Final = 2000
 THREADS: Final = 32
@@ -226,3 +233,122 @@ def test_the_body_of_a_request_that_waits_is_held_back() -> None:
                 sent += sock.send(bytes(65536))
         app.go_on.set()
     assert sent < 2 * LARGE  # Most of it in the system's own buffers.
+
+
+@pytest.mark.parametrize(
+    ("requests", "octets"),
+    [
+        pytest.param(1, 4 * MAX_BODY_WAITING, id="one large body"),
+        pytest.param(12, MAX_BODY_WAITING - 1, id="many that are large together"),
+    ],
+)
+def test_the_bodies_of_all_who_wait_are_held_back_together(lanes: list[Lane], requests: int, octets: int) -> None:
+    app = Reading()
+    with around(app) as open_it, open_it() as sock:
+        sent = SLOW + (post(octets) + bytes(octets)) * requests
+        sender = threading.Thread(target=sock.sendall, args=[sent + CLOSE])
+        sender.start()
+        eventually(lambda: lanes[0].clients)
+        (one,) = lanes[0].clients
+        eventually(lambda: one._paused)
+        assert settled(lambda: sum(waiting.buffered for waiting in one._requests._waiting)) < 4 * MAX_BODY_WAITING
+        app.go_on.set()
+        received = read_all(sock)
+        sender.join(SECONDS)
+    assert received.count(b"read %d" % octets) == requests
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("behind", [pytest.param(0, id="none"), pytest.param(40, id="more than are read")])
+@pytest.mark.parametrize("leave", [pytest.param(reset, id="a reset"), pytest.param(socket.socket.close, id="a close")])
+def test_who_leaves_is_noticed_with_requests_behind_one_that_takes_its_time(
+    lanes: list[Lane], monkeypatch: pytest.MonkeyPatch, leave: Callable[[socket.socket], None], behind: int
+) -> None:
+    monkeypatch.setattr(client, "GONE_SECONDS", 0.1)
+    app = Reading()
+    with around(app) as open_it:
+        sock = open_it()
+        sock.sendall(SLOW + (GET + b"\r\n") * behind)
+        eventually(lambda: app.asked)
+        (one,) = lanes[0].clients
+        eventually(lambda: one._paused == bool(behind))
+        leave(sock)
+        eventually(lambda: not lanes[0].clients)
+        app.go_on.set()
+    assert app.asked == ["/slow"]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_who_has_said_all_is_answered_though_not_all_of_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = Reading()
+    with around(app) as open_it, open_it() as sock:
+        sock.sendall(SLOW + (GET + b"\r\n") * 40)
+        sock.shutdown(socket.SHUT_WR)
+        eventually(lambda: app.asked)
+        time.sleep(0.2)  # Some ticks.
+        app.go_on.set()
+        assert read_all(sock).count(b"HTTP/1.1 200 OK") == 41
+
+
+def test_who_is_gone_before_they_are_taken_is_not_answered(lanes: list[Lane]) -> None:
+    """Nobody could say from where they asked: the request went on as if from nowhere."""
+    app = Reading()
+    let = threading.Event()
+    with around(app) as open_it:
+        lanes[0].loop.call_soon_threadsafe(let.wait, SECONDS)
+        for _ in range(8):
+            gone = open_it()
+            gone.sendall(GET.replace(b"/a", b"/gone") + b"\r\n")
+            reset(gone)
+        with open_it() as sock:
+            sock.sendall(CLOSE)
+            let.set()
+            assert read_all(sock).startswith(b"HTTP/1.1 200 OK")
+        assert app.asked == ["/a"]
+        eventually(lambda: not lanes[0].clients)
+
+
+def failing(*_: object) -> None:
+    raise ValueError("for the test")
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("fails", "name"),
+    [
+        pytest.param(Lane, "begin", id="a request cannot be begun"),
+        pytest.param(Failures, "answer", id="no failure can be told"),
+        pytest.param(ClientConnection, "start", id="no answer can be begun"),
+    ],
+)
+def test_whatever_fails_the_client_is_not_left_waiting(
+    lanes: list[Lane], monkeypatch: pytest.MonkeyPatch, fails: type, name: str
+) -> None:
+    malformed = b"POST /a HTTP/1.1\r\nHost: app.example\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
+    with around(Counting(1)) as open_it:
+        for fault in (False, True):
+            with monkeypatch.context() as patched, open_it() as sock, suppress(ConnectionResetError):
+                if fault:
+                    patched.setattr(fails, name, failing)
+                sock.sendall(malformed)
+                assert read_all(sock).startswith(b"HTTP/1.1 400") != fault
+            eventually(lambda: not lanes[0].clients)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("fails", "name"),
+    [pytest.param(ClientConnection, "tick", id="a client"), pytest.param(Uses, "step", id="uses")],
+)
+def test_no_error_ends_what_is_done_each_second(
+    lanes: list[Lane], monkeypatch: pytest.MonkeyPatch, fails: type, name: str
+) -> None:
+    monkeypatch.setattr(client, "HEAD_SECONDS", 0.1)
+    with around(Counting(1)) as open_it, open_it() as sock:
+        eventually(lambda: lanes[0].clients)
+        with monkeypatch.context() as patched:
+            patched.setattr(fails, name, failing)
+            before = lanes[0].now
+            eventually(lambda: lanes[0].now > before + 0.1)
+        sock.sendall(GET)
+        assert read_all(sock) == b""

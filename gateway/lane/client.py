@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from gateway.lane.client_answer import ClientAnswer, Fields
+from gateway.lane.hanging_up import has_hung_up, reset
 from gateway.lane.incoming import MAX_BODY_WAITING, Incoming, Refused
 from gateway.lane.patience import STALL_SECONDS, Patience
 from gateway.lane.request_queue import RequestQueue
@@ -20,11 +20,6 @@ GONE_SECONDS = 5.0
 LINGER_SECONDS = 2.0
 AT_ONCE = 16
 """How many requests of a client are begun before others have their turn."""
-
-_RESET = struct.pack("ii", 1, 0)
-_NO_BODY = frozenset({204, 304})
-
-Fields = Iterable[tuple[str, str]]
 
 
 class ClientConnection(asyncio.Protocol):
@@ -43,21 +38,20 @@ class ClientConnection(asyncio.Protocol):
         self._paused = False
         self._advancing = False
         self._said_all = False
+        self._is_leaving = False
         self._since = serving.now
         self._patience = Patience(serving.now)
-        self._head = b""
-        self._status = 0
-        self._sent = 0
-        self._left: int | None = None
-        self._chunked = False
-        self._omits_body = False
-        self._keep_alive = True
+        self._answer: ClientAnswer | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to serve."""
+        """Begin to serve, unless the client is gone already: nobody could say from where it asked."""
         self.transport = transport
-        self._clients.add(self)
+        if transport.get_extra_info("peername") is None:
+            self._over = True
+            self.transport.abort()
+            return
         self._requests = RequestQueue(self._base(transport))
+        self._clients.add(self)
 
     def data_received(self, data: bytes) -> None:
         """Read on, and begin the next request if there is one."""
@@ -120,7 +114,7 @@ class ClientConnection(asyncio.Protocol):
     def send_continue(self) -> None:
         """Tell a client that waits for it to send the body (RFC 9110 10.1.1)."""
         current = self._current
-        if current is not None and current.expects_continue and not current.complete and not self._status:
+        if current is not None and current.expects_continue and not current.complete and not self.has_started:
             current.expects_continue = False
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -130,65 +124,44 @@ class ClientConnection(asyncio.Protocol):
         The fields hold no framing but a `Content-Length` that agrees with `length`. A request of which there is more to
         come is the last.
         """
-        incoming = self._current
-        if incoming is None:
-            return
-        self._status = status
-        self._omits_body = incoming.method == "HEAD" or status in _NO_BODY
-        self._left = None if self._omits_body else length
-        self._chunked = length is None and not self._omits_body and not incoming.http_1_0
-        unframed = length is None and not self._omits_body and incoming.http_1_0
-        lasts = incoming.keep_alive and incoming.complete and not self._serving.closing
-        self._keep_alive = lasts and not unframed
-        own = [("Date", self._serving.date)]
-        if self._chunked:
-            own.append(("Transfer-Encoding", "chunked"))
-        if not self._keep_alive:
-            own.append(("Connection", "close"))
-        elif incoming.http_1_0:
-            own.append(("Connection", "keep-alive"))
-        self._head = answer_head(status, reason, [*fields, *own])
+        incoming, serving = self._current, self._serving
+        if incoming is not None:
+            lasts = incoming.keep_alive and incoming.complete and not serving.closing
+            self._answer = ClientAnswer(incoming, status, reason, fields, length, date=serving.date, keep_alive=lasts)
 
     def send(self, data: bytes) -> None:
         """Send a piece of the body; what is more than its length is not sent."""
-        if self._omits_body or not data or self._current is None:
+        answer = self._answer
+        if answer is None or self._current is None:
             return
-        if self._left is not None:
-            data = data[: self._left] if len(data) > self._left else data
-            self._left -= len(data)
-        self._sent += len(data)
-        self._since = self._serving.now
-        head, self._head = self._head, b""
-        if self._chunked:
-            self.transport.write(b"%b%x\r\n%b\r\n" % (head, len(data), data))
-        else:
-            self.transport.write(head + data if head else data)
+        framed = answer.piece(data)
+        if framed:
+            self._since = self._serving.now
+            self.transport.write(framed)
 
     def flush(self) -> None:
         """Send the head, though there is nothing of the body yet."""
-        head, self._head = self._head, b""
+        head = b"" if self._answer is None else self._answer.head()
         if head:
             self.transport.write(head)
 
     def finish(self) -> None:
         """Complete an answer, and begin the next request."""
-        incoming, self._current = self._current, None
-        if incoming is None:
+        incoming, answer = self._current, self._answer
+        if incoming is None or answer is None:
             return
-        if self._left:
-            self._current = incoming
+        if answer.is_cut:
             self.abort()
             return
-        end = self._head + b"0\r\n\r\n" if self._chunked else self._head
-        self._head = b""
+        self._current = self._answer = None
+        end = answer.end()
         if end:
             self.transport.write(end)
-        self._serving.answered(self, incoming, self._status, self._sent)
-        self._status = self._sent = 0
+        self._serving.answered(self, incoming, answer.status, answer.sent)
         self._since = self._serving.now
         if incoming.upgrade:
             self._requests.go_on()
-        if self._keep_alive and incoming.keep_alive and not self._serving.closing:
+        if answer.keep_alive and incoming.keep_alive and not self._serving.closing:
             self._advance()
             self.resume_reading()
         else:
@@ -197,10 +170,10 @@ class ClientConnection(asyncio.Protocol):
     def abort(self) -> None:
         """Break off in the middle of an answer, so that the client sees that it is not complete."""
         self._over = True
-        if self._status and not self._chunked and self._left is None:
-            # Nothing but a reset tells the client that an answer without framing is not complete.
-            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self.transport.abort()
+        if self._answer is not None and not self._answer.is_framed:
+            reset(self.transport)
+        else:
+            self.transport.abort()
 
     def switch(self, fields: Fields) -> Any:
         """Answer with a 101, and give the transport away to what comes after it."""
@@ -213,7 +186,7 @@ class ClientConnection(asyncio.Protocol):
     @property
     def has_started(self) -> bool:
         """Whether an answer was started."""
-        return self._status != 0
+        return self._answer is not None
 
     @property
     def is_gone(self) -> bool:
@@ -238,11 +211,21 @@ class ClientConnection(asyncio.Protocol):
             if silent > (min(limit, LINGER_SECONDS) if self._serving.closing else limit):
                 self._over = True
                 self.transport.close()
-        elif self._said_all:
+        else:
+            self._look_after(current, silent)
+
+    def _look_after(self, current: Incoming, silent: float) -> None:
+        if self._said_all or self._is_leaving:
             if silent > GONE_SECONDS:
                 self.abort()
         elif not current.complete and not current.failed and self._is_waited_for and silent > STALL_SECONDS:
             current.fail()
+        elif current.complete and self._has_left_unseen():
+            self._is_leaving, self._since = True, self._serving.now
+
+    def _has_left_unseen(self) -> bool:
+        """Look at what is not read, as there are requests behind this one that wait."""
+        return self._paused and not self.transport.is_closing() and has_hung_up(self.transport)
 
     @property
     def _is_waited_for(self) -> bool:
@@ -252,21 +235,26 @@ class ClientConnection(asyncio.Protocol):
         if self._advancing:
             return
         self._advancing = True
-        for _ in range(AT_ONCE):
-            if self._current is not None or self._over or not self.is_writable:
-                break
-            self._current = self._requests.take()
-            if self._current is None:
-                break
-            self._serving.begin(self, self._current)
-        else:  # Others have their turn before the rest of what was answered at once.
-            self._serving.loop.call_soon(self._go_on)
-        self._advancing = False
+        try:
+            self._begin_some()
+        finally:
+            self._advancing = False
         current = self._current
         if current is None and self.is_writable and not self._over:
             self._end_if_all_is_read()
         elif current is None or (current.job is None and current.buffered > MAX_BODY_WAITING):
             self.pause_reading()
+
+    def _begin_some(self) -> None:
+        for _ in range(AT_ONCE):
+            if self._current is not None or self._over or not self.is_writable:
+                return
+            self._current = self._requests.take()
+            if self._current is None:
+                return
+            self._serving.begin(self, self._current)
+        # Others have their turn before the rest of what was answered at once.
+        self._serving.loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
         self._advance()

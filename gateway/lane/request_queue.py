@@ -37,7 +37,7 @@ class RequestQueue:
         """Whether more can be read."""
         if self._unread or self.refused is not None or len(self._waiting) >= MAX_WAITING:
             return False
-        return not self._waiting or self._waiting[-1].buffered <= MAX_BODY_WAITING
+        return not self._waiting or sum(one.buffered for one in self._waiting) <= MAX_BODY_WAITING
 
     @property
     def is_empty(self) -> bool:

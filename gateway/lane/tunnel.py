@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import select
 import socket
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+
+from gateway.lane.hanging_up import has_hung_up
 
 MAX_TUNNELS = 10_000
 LINGER_SECONDS = 30.0
@@ -146,14 +147,12 @@ class _End(asyncio.Protocol):
             self._behind = None
 
     def _look(self) -> None:
-        """See whether the other side is gone, for nobody is told while nothing is read of it."""
+        """See whether the other side is gone."""
         self._behind = None
         other = self.other.transport
         if other.is_closing():
             return
-        poller = select.poll()
-        poller.register(other.get_extra_info("socket").fileno(), select.POLLRDHUP)
-        if poller.poll(0):
+        if has_hung_up(other):
             self._tunnel.close_soon()
         else:
             self._look_later()

@@ -25,14 +25,13 @@ from gateway.errors import (
     ACCESS_DENIED,
     INTERNAL,
     METHOD_REFUSED,
-    NOT_FOUND,
     STORE_PER_PROCESS,
     GatewayError,
 )
 from gateway.failures import Failures
 from gateway.headers import Headers
 from gateway.identity import Identities
-from gateway.inner import Admitted
+from gateway.inner import Admitted, nothing_here
 from gateway.logs import log_to_stderr
 from gateway.oidc.challenge import StepUp
 from gateway.open_streams import OpenStreams
@@ -100,7 +99,7 @@ class Gateway:
             tokens=self.tokens,
             identities=Identities.of(settings, clock=outside.clock, entropy=outside.entropy),
             streams=OpenStreams(self.authenticator.has_session, clock=outside.clock),
-            inner={**self.upstreams, "": app or _nothing_here},
+            inner={**self.upstreams, "": app or nothing_here},
         )
 
     @classmethod
@@ -295,7 +294,3 @@ def create_app() -> Gateway:
     settings = load_standalone_settings(None, os.environ)
     log_to_stderr(settings.log_level)
     return Gateway(settings, None, Outside())
-
-
-def _nothing_here(_environ: dict[str, Any], _start_response: StartResponse) -> Iterable[bytes]:
-    raise GatewayError(NOT_FOUND, "no app is wrapped and the route names no upstream")

@@ -13,6 +13,7 @@ from wsgiref.types import StartResponse, WSGIApplication
 from werkzeug import Response
 
 from gateway.cookies import CookiePolicy
+from gateway.errors import NOT_FOUND, GatewayError
 from gateway.headers import HeaderRules, Headers, client_headers, inner_headers, response_headers, seen_host
 from gateway.held_answer import HeldAnswer, close_body
 from gateway.open_streams import Watch
@@ -115,6 +116,11 @@ class Admitted:
                 stack.pop_all()
                 return self._watched(body)
         return other(start_response) if isinstance(other, Admitted) else other(environ, start_response)
+
+
+def nothing_here(_environ: dict[str, Any], _start_response: StartResponse) -> Iterable[bytes]:
+    """Stand for the inner app where there is none; raises `not_found`."""
+    raise GatewayError(NOT_FOUND, "no app is wrapped and the route names no upstream")
 
 
 def upstream_url(route: Route, target: RequestTarget, rules: HeaderRules) -> str:

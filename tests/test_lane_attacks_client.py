@@ -172,7 +172,7 @@ class Reading:
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         self.asked.append(environ["PATH_INFO"])
         if environ["PATH_INFO"] == "/slow":
-            assert self.go_on.wait(SECONDS)
+            assert self.go_on.wait(4 * SECONDS)
         octets = 0
         while piece := environ["wsgi.input"].read(10_000):
             octets += len(piece)

@@ -15,7 +15,14 @@ from gateway.errors import (
     TRANSACTION_REPEATED,
     GatewayError,
 )
-from gateway.login_parameters import allowed_parameters, asked_max_age, strictest, strictest_classes
+from gateway.login_parameters import (
+    allowed_parameters,
+    asked_max_age,
+    asked_resource,
+    asked_scope,
+    strictest,
+    strictest_classes,
+)
 from gateway.oidc.authorization_response import ReceivedResponse
 from gateway.oidc.challenge import StepUp
 from gateway.oidc.client import SenderConstraint
@@ -96,16 +103,18 @@ class Authenticator:
         demand: StepUp = StepUp(),
         replaces: Sequence[str] = (),
         second: bool = False,
+        allowed: Collection[str] | None = None,
     ) -> BegunLogin:
         """Begin a login that ends at `return_to`; `parameters` are what a link asked for.
 
         `demand` is what the login has to show, `replaces` are the sessions that it ends, `second` says that an earlier
-        attempt came to nothing. Raises `parameter_refused`, `ProviderUnavailable` while there is no metadata, and what
-        `Provider.authorization_url` raises.
+        attempt came to nothing, `allowed` what may be asked for where that is not what links may. Raises
+        `parameter_refused`, `ProviderUnavailable` while there is no metadata, and what `Provider.authorization_url`
+        raises.
         """
         provider = self.provider(provider_name)
         settings = provider.settings
-        allowed = allowed_parameters(parameters, settings.start_parameters)
+        asked = allowed_parameters(parameters, settings.start_parameters if allowed is None else allowed)
         transaction = new_transaction(
             provider=provider_name,
             issuer=settings.issuer,
@@ -113,16 +122,20 @@ class Authenticator:
             moment=Moment(now=self._now(), entropy=self._entropy),
             demand=StepUp(
                 acr_values=strictest_classes(demand.acr_values, settings.required_acr),
-                max_age=strictest(demand.max_age, settings.max_age, asked_max_age(allowed)),
+                max_age=strictest(demand.max_age, settings.max_age, asked_max_age(asked)),
             ),
-            silent=allowed.get("prompt") == "none",
+            silent=asked.get("prompt") == "none",
             replaces=replaces,
         )
+        scope, resource = asked_scope(asked, openid=settings.openid), asked_resource(asked)
+        transaction = replace(transaction, scope=scope, resource=resource)
         if second:
             transaction = second_attempt(transaction)
         if settings.client.sender_constraint is SenderConstraint.DPOP:
             transaction = replace(transaction, dpop_key=new_dpop_key(self._entropy).to_text())
-        return BegunLogin(url=provider.authorization_url(transaction, allowed), transaction=transaction)
+        # What claims are asked for is of no use any more when they come, and would fill the cookie.
+        url = provider.authorization_url(replace(transaction, claims=asked.get("claims", "")), asked)
+        return BegunLogin(url=url, transaction=transaction)
 
     def complete_login(
         self, received: ReceivedResponse, transaction: Transaction, handles: Sequence[bytes]

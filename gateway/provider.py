@@ -79,7 +79,6 @@ class Provider:
     def __init__(self, *, settings: ProviderSettings, channel: BackChannel, clock: Clock) -> None:
         self.settings = settings
         self.client = settings.client
-        self._name = settings.issuer
         self._channel = channel
         self._clock = clock
         self.published = Published(settings=settings, channel=channel, clock=clock)
@@ -127,12 +126,12 @@ class Provider:
         metadata, key = self.metadata(), _key(response.transaction.dpop_key)
         earlier = self._front_channel_id_token(response)
         reply = self._channel.send(lambda moment: code_grant(metadata, self.client, response, moment), key)
-        tokens = self._tokens(reply, self.client.scope)
+        tokens = self._tokens(reply, response.transaction.scope or self.client.scope)
         if not self.settings.openid:
             return self._login_without_id_token(tokens, key)
         id_token = self._id_token(tokens, response.transaction, earlier)
         # Until the ID token has been checked, no token is used for anything (RFC 9700 4.5.3.2).
-        userinfo = self._userinfo(tokens, key)
+        userinfo = self.userinfo(tokens, key)
         claims = {**check_subject(userinfo, id_token.subject), **id_token.claims} if userinfo else id_token.claims
         return Login(tokens=tokens, subject=id_token.subject, claims=claims, id_token=id_token)
 
@@ -196,9 +195,9 @@ class Provider:
         except GatewayError as error:
             _log.warning("provider: no logout there: %s", error)
             return None
-        posted = self.settings.logout == "form_post"
         if endpoint is None:
             return None
+        posted = self.settings.logout == "form_post"
         return end_session(endpoint, self.client, id_token=id_token, state=state, posted=posted)
 
     def _note_failure(self, session: Session, error: GatewayError) -> None:
@@ -206,11 +205,12 @@ class Provider:
             self._backoff.begin_with(session.id)
         elif self._backoff.begin():
             # One line an outage, whatever number of sessions it is about: somebody may be woken by it.
-            _log.error("provider %s: sessions cannot be renewed, and end with their tokens: %s", self._name, error)
+            issuer = self.settings.issuer
+            _log.error("provider %s: sessions cannot be renewed, and end with their tokens: %s", issuer, error)
 
     def _note_answer(self) -> None:
         if self._backoff.end():
-            _log.warning("provider %s: sessions can be renewed again", self._name)
+            _log.warning("provider %s: sessions can be renewed again", self.settings.issuer)
 
     def _push(self, metadata: ProviderMetadata, wanted: Parameters, key: DPoPKey | None) -> Reply:
         # A request object is made anew where a push is repeated: none may be seen twice (RFC 9101 10.2).
@@ -235,10 +235,9 @@ class Provider:
             return None
         if response.id_token is None:
             raise GatewayError(ID_TOKEN_MISSING, "none came through the browser")
-        expected = self._expected("")
         return self.published.with_keys(
             open_signed(response.id_token, self.client.id_token, self.client),
-            lambda token, keys: check_front_channel_id_token(token, keys, expected, response),
+            lambda token, keys: check_front_channel_id_token(token, keys, self._expected(""), response),
         )
 
     def _id_token(self, tokens: TokenSet, transaction: Transaction, earlier: IDToken | None) -> IDToken:
@@ -252,9 +251,9 @@ class Provider:
 
     def _refresh(self, session: Session) -> tuple[TokenSet, IDToken | None]:
         self.published.prepare()  # Once the old refresh token is used, the new one must not be lost for want of keys.
-        metadata, refresh_token = self.metadata(), session.refresh_token or ""
+        metadata, old, resource = self.metadata(), session.refresh_token or "", session.resource
         reply = self._channel.send(
-            lambda moment: refresh_grant(metadata, self.client, refresh_token, moment), _key(session.dpop_key)
+            lambda moment: refresh_grant(metadata, self.client, old, moment, resource), _key(session.dpop_key)
         )
         tokens = self._tokens(reply, session.scope)
         if tokens.id_token is None or not self.settings.openid:
@@ -266,7 +265,8 @@ class Provider:
             lambda token, keys: check_refreshed_id_token(token, keys, expected, login=login),
         )
 
-    def _userinfo(self, tokens: TokenSet, key: DPoPKey | None) -> Mapping[str, object]:
+    def userinfo(self, tokens: TokenSet, key: DPoPKey | None) -> Mapping[str, object]:
+        """Ask who an access token is about; nothing where the provider, or the configuration, has no such endpoint."""
         metadata = self.metadata()
         endpoint = metadata.userinfo_endpoint
         if endpoint is None or not self.settings.userinfo:
@@ -284,7 +284,7 @@ class Provider:
 
     def _login_without_id_token(self, tokens: TokenSet, key: DPoPKey | None) -> Login:
         # Nobody has vouched for an address of a user whom only an API describes. Nor may it say who vouches for it.
-        claims = {"email_verified": False, **self._userinfo(tokens, key)}
+        claims = {"email_verified": False, **self.userinfo(tokens, key)}
         subject = subject_of(claims, self.settings.subject_claim)
         own = {"iss": self.settings.issuer, "sub": subject}
         return Login(tokens=tokens, subject=subject, claims={**claims, **own}, id_token=None)

@@ -64,7 +64,8 @@ class Session:
     `provider`, `issuer` and `client_id` say who signed the user in, and for whom. `token_scheme` is how the access
     token is presented, `dpop_key` the key that it is bound to (RFC 9449). `id_token_claims` names what the ID token,
     and not only userinfo, has said of the user. `ends_at` is the latest end that was promised when it began, `marks`
-    are the values of the revocation marks that stood then.
+    are the values of the revocation marks that stood then. `resource` is what the tokens are for where that is not as
+    registered.
     """
 
     id: str
@@ -87,6 +88,7 @@ class Session:
     seen_at: int
     ends_at: int
     marks: tuple[str, ...] = ()
+    resource: tuple[str, ...] | None = None
 
     def expires_at(self, lifetimes: Lifetimes) -> int:
         """Tell when the session ends if it is not used again: unused for too long, too old, or not to be renewed."""
@@ -193,6 +195,7 @@ def new_session(
         created_at=now,
         seen_at=now,
         ends_at=ends_at,
+        resource=transaction.resource,
     )
 
 
@@ -212,6 +215,8 @@ def from_bytes(data: bytes) -> Session | None:
         if members.pop("format") != FORMAT:
             return None
         lists = {name: tuple(members[name]) for name in ("id_token_claims", "marks")}
+        if members.get("resource") is not None:
+            lists["resource"] = tuple(members["resource"])
         return Session(**{**members, **lists})
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None

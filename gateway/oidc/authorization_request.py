@@ -91,17 +91,22 @@ def authorization_parameters(
         "response_mode": client.response_mode,
         "client_id": client.client_id,
         "redirect_uri": client.redirect_uri,
-        "scope": client.scope or None,
+        "scope": transaction.scope or client.scope or None,
         "state": transaction.state,
         "nonce": transaction.nonce,
         "code_challenge": s256(transaction.code_verifier),
         "code_challenge_method": "S256",
-        **_assurance(asked, transaction.acr_values, extra.get("acr_values", asked.parameters.get("acr_values"))),
+        **_assurance(
+            transaction.claims or asked.claims,
+            transaction.acr_values,
+            extra.get("acr_values", asked.parameters.get("acr_values")),
+        ),
         "max_age": None if transaction.max_age is None else str(transaction.max_age),
         "dpop_jkt": jkt,
     }
     single = [(name, value) for name, value in chosen.items() if value is not None]
-    return [*single, *(("resource", each) for each in client.resource)]
+    resources = client.resource if transaction.resource is None else transaction.resource
+    return [*single, *(("resource", each) for each in resources)]
 
 
 def signed_request(
@@ -176,12 +181,12 @@ def by_reference(client: Client, request_uri: str) -> Parameters:
     return [("client_id", client.client_id), ("request_uri", request_uri)]
 
 
-def _assurance(asked: Asked, demanded: Sequence[str], wished: str | None) -> dict[str, str | None]:
+def _assurance(asked: str | None, demanded: Sequence[str], wished: str | None) -> dict[str, str | None]:
     """Ask for classes of authentication in one way: what both of them mean is not specified (OIDC Core 5.5.1.1)."""
-    claims = {} if asked.claims is None else json.loads(asked.claims)
+    claims = {} if asked is None else json.loads(asked)
     id_token = claims.get("id_token")
     if not isinstance(id_token, dict) or not _names_values(id_token.get("acr")):
-        return {"claims": asked.claims, "acr_values": " ".join(demanded) or wished}
+        return {"claims": asked, "acr_values": " ".join(demanded) or wished}
     if demanded:
         claims["id_token"] = {**id_token, "acr": {"essential": True, "values": list(demanded)}}
     return {"claims": json.dumps(claims, separators=(",", ":")), "acr_values": None}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.errors import (
@@ -47,24 +47,31 @@ class TokenSet:
 
 def code_grant(metadata: ProviderMetadata, client: Client, response: AuthorizationResponse, moment: Moment) -> Call:
     """Build the redemption of an authorization code (RFC 6749 4.1.3, RFC 7636 4.5, RFC 8707 2.2)."""
+    wished = response.transaction.resource
     parameters = [
         ("grant_type", "authorization_code"),
         ("code", response.code),
         ("redirect_uri", client.redirect_uri),
         ("code_verifier", response.transaction.code_verifier),
-        *(("resource", each) for each in client.resource),
+        *(("resource", each) for each in (client.resource if wished is None else wished)),
     ]
     return authenticated_call(
         metadata.token_endpoint, metadata=metadata, client=client, parameters=parameters, moment=moment
     )
 
 
-def refresh_grant(metadata: ProviderMetadata, client: Client, refresh_token: str, moment: Moment) -> Call:
-    """Build the use of a refresh token (RFC 6749 6)."""
+def refresh_grant(
+    metadata: ProviderMetadata,
+    client: Client,
+    refresh_token: str,
+    moment: Moment,
+    resource: Sequence[str] | None = None,
+) -> Call:
+    """Build the use of a refresh token (RFC 6749 6), for `resource` where that is not as registered (RFC 8707 2.2)."""
     parameters = [
         ("grant_type", "refresh_token"),
         ("refresh_token", refresh_token),
-        *(("resource", each) for each in client.resource),
+        *(("resource", each) for each in (client.resource if resource is None else resource)),
     ]
     return authenticated_call(
         metadata.token_endpoint, metadata=metadata, client=client, parameters=parameters, moment=moment

@@ -19,7 +19,8 @@ class Transaction:
 
     `provider` is our name for who was asked, `issuer` its own. `acr_values` are those of which the login must have
     one; `silent` says that the provider may ask the user nothing; `dpop_key` is the key that the code is bound to;
-    `replaces` are the sessions that this login ends; `step_up` names the demand that it was begun for.
+    `replaces` are the sessions that this login ends; `step_up` names the demand that it was begun for; `scope`,
+    `resource` and `claims` are what is asked for where that is not as configured.
     """
 
     provider: str
@@ -35,6 +36,9 @@ class Transaction:
     dpop_key: str | None = field(default=None, repr=False)
     replaces: tuple[str, ...] = ()
     step_up: str = ""
+    scope: str = ""
+    resource: tuple[str, ...] | None = None
+    claims: str = ""
 
 
 def second_attempt(transaction: Transaction) -> Transaction:

@@ -16,9 +16,10 @@ from gateway.admission import Admission
 from gateway.assembly import Outside, make_authenticator, make_bearer, make_providers, make_store, make_upstreams
 from gateway.bearer import insufficient
 from gateway.config import Settings, load_settings, load_standalone_settings, parse_settings, wrapping
+from gateway.console.tape import Recorder
 from gateway.cookies import session_handles
 from gateway.cors import Cors
-from gateway.endpoint_assembly import Parts, lay_out_endpoints, make_form, make_login
+from gateway.endpoint_assembly import Parts, lay_out_endpoints, make_form, make_inspector, make_login
 from gateway.endpoints.request import Request
 from gateway.endpoints.table import Endpoint
 from gateway.errors import (
@@ -62,7 +63,8 @@ class Gateway:
 
     def __init__(self, settings: Settings, app: WSGIApplication | None, outside: Outside) -> None:
         self.settings = settings
-        self.providers = make_providers(settings, outside)
+        recorder = Recorder(outside.clock) if settings.console.enabled else None
+        self.providers = make_providers(settings, outside, recorder)
         self.store = make_store(settings, outside)
         self.authenticator = make_authenticator(settings, self.providers, self.store, outside)
         self._bearer = make_bearer(settings, self.providers, self.store, outside)
@@ -76,7 +78,8 @@ class Gateway:
             templates=settings.templates,
         )
         self.failures = Failures(self._responses)
-        self._login = make_login(settings, self.authenticator, self._responses, outside)
+        inspector = make_inspector(settings, self.providers, self.store, recorder, outside)
+        self._login = make_login(settings, self.authenticator, self._responses, inspector, outside)
         self._form = make_form(settings, self.authenticator, self._responses, outside)
         self.endpoints = lay_out_endpoints(
             Parts(
@@ -89,6 +92,8 @@ class Gateway:
                 bearer=self._bearer,
                 login=self._login,
                 form=self._form,
+                recorder=recorder,
+                forward=self.outcome,
                 outside=outside,
             )
         )

@@ -18,6 +18,7 @@ from gateway.bearer import BearerRules, BearerTokens
 from gateway.config import Settings
 from gateway.config_provider import ProviderSettings
 from gateway.config_upstream import UNIX, UpstreamSettings
+from gateway.console.tape import Recorder
 from gateway.oidc.messages import Entropy, Transport
 from gateway.provider import Provider
 from gateway.store import Clock, SessionStore
@@ -40,11 +41,14 @@ class Outside:
     sleep: Callable[[float], None] = time.sleep
 
 
-def make_providers(settings: Settings, outside: Outside) -> Mapping[str, Provider]:
-    """Make the providers by name."""
+def make_providers(settings: Settings, outside: Outside, recorder: Recorder | None = None) -> Mapping[str, Provider]:
+    """Make the providers by name; `recorder` takes note of the calls to them."""
     alone = len(settings.providers) == 1
+    channels = {
+        name: back_channel(one, outside, alone=alone, recorder=recorder) for name, one in settings.providers.items()
+    }
     return {
-        name: Provider(settings=one, channel=back_channel(one, outside, alone=alone), clock=outside.clock)
+        name: Provider(settings=one, channel=channels[name], clock=outside.clock)
         for name, one in settings.providers.items()
     }
 
@@ -95,10 +99,13 @@ def make_upstreams(settings: Settings) -> Mapping[str, Upstream]:
     return {name: _upstream(settings, one) for name, one in settings.upstreams.items()}
 
 
-def back_channel(settings: ProviderSettings, outside: Outside, *, alone: bool = True) -> BackChannel:
-    """Make the way to a provider, which may be one of several."""
+def back_channel(
+    settings: ProviderSettings, outside: Outside, *, alone: bool = True, recorder: Recorder | None = None
+) -> BackChannel:
+    """Make the way to a provider, which may be one of several; `recorder` takes note of its calls."""
     transport = outside.transport or transport_of(settings)
     limit = UNLIMITED_CALLS if alone else CALLS_OF_ONE_AMONG_SEVERAL
+    transport = transport if recorder is None else recorder.around(transport)
     return BackChannel(transport=transport, clock=outside.clock, entropy=outside.entropy, max_calls=limit)
 
 

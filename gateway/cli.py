@@ -82,6 +82,7 @@ def demo(port: int) -> None:
         with run_demo(port=port) as running:
             click.echo(
                 f"\n  Open     {running.url}/\n  Sign in  as alice or bob; there are no passwords\n"
+                f"  Look in  at {running.url}/oauth2/console, what logins ask and bring, for developers\n"
                 f"\n  {running.upstream}/ is the app without the gateway, {running.issuer} the provider."
                 "\n  Ctrl-C ends all three.\n"
             )

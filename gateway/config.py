@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from gateway.client_address import Network
+from gateway.config_console_model import ConsoleModel
 from gateway.config_model import DEFAULT_PROVIDER, Document, ForwardAuthModel, SessionModel, StoreModel
 from gateway.config_provider import OwnAddresses, ProviderSettings, provider_settings
-from gateway.config_route import route_of
+from gateway.config_route import requirement_of, route_of
 from gateway.config_route_model import RouteModel
 from gateway.config_sources import ConfigurationError, Sources, overlay, read_sources
 from gateway.config_upstream import UpstreamSettings, upstreams_of
@@ -23,7 +24,7 @@ from gateway.oidc.access_token import AccessTokenRules
 from gateway.oidc.client import SenderConstraint
 from gateway.oidc.keys import OwnKey
 from gateway.page_templates import read_templates
-from gateway.route import Route
+from gateway.route import Requirement, Route
 from gateway.sealing import KeyRing
 from gateway.session import Lifetimes
 
@@ -55,6 +56,23 @@ class ForwardAuthSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleSettings:
+    """The developer's console: whom it is for, and what may be chosen there for a login.
+
+    A `requirement` that asks nothing lets everybody in who is signed in, and anybody sign in; only on localhost.
+    """
+
+    enabled: bool
+    requirement: Requirement
+    parameters: tuple[str, ...]
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether somebody has to be signed in before anything is shown."""
+        return self.requirement != Requirement()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that the gateway is told, read once at the start."""
 
@@ -82,6 +100,7 @@ class Settings:
     forward_auth: ForwardAuthSettings
     admin_tokens: tuple[str, ...] = field(repr=False)
     templates: Mapping[str, str] = field(repr=False)
+    console: ConsoleSettings
     log_level: str
 
     @property
@@ -211,6 +230,7 @@ def settings_of(document: Document) -> Settings:
         forward_auth=_forward_auth(document.forward_auth),
         admin_tokens=tuple(token.get_secret_value() for token in document.admin_token),
         templates={} if document.templates is None else read_templates(Path(document.templates)),
+        console=_console(document.console),
         log_level=document.log_level,
     )
 
@@ -234,6 +254,11 @@ def _forward_auth(model: ForwardAuthModel) -> ForwardAuthSettings:
         access_token=model.access_token,
         cache=model.cache,
     )
+
+
+def _console(model: ConsoleModel) -> ConsoleSettings:
+    requirement = requirement_of(model.require)
+    return ConsoleSettings(enabled=model.enabled, requirement=requirement, parameters=tuple(model.parameters))
 
 
 def _bearer(document: Document) -> AccessTokenRules:

@@ -69,7 +69,9 @@ def default_of(field: FieldInfo) -> str:
         if COUNT in field.metadata:
             return f"`{field.default}`"
         return f"`{_size(field.default) if OCTETS in field.metadata else _duration(field.default)}`"
-    return f"`{json.dumps(field.default)}`" if field.default not in ({}, []) else "none"
+    if field.default in ({}, []) or isinstance(field.default, BaseModel):
+        return "none"
+    return f"`{json.dumps(field.default)}`"
 
 
 def _duration(seconds: int) -> str:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
 from gateway.config_authorization_model import Model
+from gateway.config_console_model import ConsoleModel
 from gateway.config_provider_model import ProviderModel
 from gateway.config_route_model import BearerModel, CorsModel, RouteModel
 from gateway.config_upstream_model import ConnectionModel, UpstreamModel
@@ -32,6 +34,7 @@ from gateway.config_values import (
     split_url,
 )
 from gateway.oidc.keys import OwnKey, load_own_keys
+from gateway.oidc.metadata import is_loopback
 
 DEFAULT_PROVIDER = "default"
 """The name of the only provider."""
@@ -168,6 +171,8 @@ class Document(Model):
     """Who sends one of these as a bearer token may list and end sessions at <prefix>/admin/sessions; unset, nobody."""
     templates: Templates | None = None
     """A directory of Jinja2 templates that stand for our pages of the same names (docs/pages.md)."""
+    console: ConsoleModel = ConsoleModel()
+    """The developer's console."""
     log_level: Literal["info", "warning", "error"] = "info"
     """How much is logged by a gateway that stands alone; around an app, its logging decides."""
 
@@ -204,6 +209,13 @@ class Document(Model):
             raise ValueError("trusted_hops counts proxies and trusted_proxies names them: one of the two")
         if not self.forward_auth.method_header and any(route.methods for route in self.routes):
             raise ValueError("forward_auth.method_header must name a header, for a rule is about methods")
+        return self
+
+    @model_validator(mode="after")
+    def _console_is_for_developers(self) -> Document:
+        host = urlsplit(self.public_url).hostname or ""
+        if self.console.enabled and not self.console.says_who and not is_loopback(host):
+            raise ValueError("console.require must say whom the console is for, since public_url is not on localhost")
         return self
 
     @model_validator(mode="after")
@@ -266,6 +278,7 @@ class Document(Model):
                 "sign_in",
                 "jwks.json",
                 "admin/sessions",
+                "console",
                 "backchannel-logout",
                 "frontchannel-logout",
             )

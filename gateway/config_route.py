@@ -36,7 +36,7 @@ def route_of(
         methods=frozenset(model.methods),
         access=Access(model.access),
         hosts=tuple(model.hosts),
-        requirement=_requirement(model.require),
+        requirement=requirement_of(model.require),
         provider=model.provider or "",
         redirect_to_login=model.login == "redirect",
         bearer=frozenset(Bearer(way) for way in model.bearer),
@@ -60,7 +60,8 @@ def route_of(
     )
 
 
-def _requirement(model: RequireModel) -> Requirement:
+def requirement_of(model: RequireModel) -> Requirement:
+    """Turn what a session must show into what it is held against; raises `ConfigurationError`."""
     return Requirement(
         condition=_condition(model),
         acr=tuple(model.acr),

@@ -26,9 +26,13 @@ TRANSACTION_SECONDS = 900
 NOTE_SECONDS = 60
 LOGOUT_SECONDS = 600
 FORM_SECONDS = 600
+CONSOLE_SECONDS = 3600
+"""How long the developer's console may show what a login of this browser asked and brought."""
+
 MAX_COOKIE = 4000
 """What browsers keep of name and value together (RFC 6265bis 5.6), with a little room."""
 
+_OWN_ENDS = frozenset({"", "-retry", "-logout", "-stepup", "-form", "-console"})
 _DIGEST = re.compile(r"[0-9a-f]{16}")
 
 
@@ -70,6 +74,11 @@ class CookiePolicy:
         """The name of the form that waits for a login."""
         return f"{self.session}-form"
 
+    @property
+    def console(self) -> str:
+        """The name of the handle of this browser's logins, as the developer's console shows them."""
+        return f"{self.session}-console"
+
     def transaction(self, state: str) -> str:
         """Name the cookie of the login with that state."""
         # Nothing is proven of the state of a signed answer yet, and JSON can hold half of a surrogate pair.
@@ -83,9 +92,8 @@ class CookiePolicy:
         """Tell whether a cookie of that name is one of ours, whatever its prefix and case."""
         bare = name.strip().lower().removeprefix("__host-").removeprefix("__secure-")
         own = self.name.lower()
-        return bare in (own, f"{own}-retry", f"{own}-logout", f"{own}-stepup", f"{own}-form") or bare.startswith(
-            f"{own}-tx-"
-        )
+        rest = bare.removeprefix(own)
+        return bare.startswith(own) and (rest in _OWN_ENDS or rest.startswith("-tx-"))
 
     def is_transaction(self, name: str) -> bool:
         """Tell whether a cookie of that name is a login's; whatever else follows our prefix is not echoed."""
@@ -143,8 +151,20 @@ def is_own_set_cookie(policy: CookiePolicy, line: str) -> bool:
 def session_handles(policy: CookiePolicy, header: str) -> list[bytes]:
     """Read the session handles of a request; what is not one is passed over."""
     own = policy.session
-    if own not in header:
-        return []
+    return _handles(own, header) if own in header else []
+
+
+def console_handle(policy: CookiePolicy, header: str) -> bytes | None:
+    """Read the handle of this browser's logins, where it has one."""
+    return next(iter(_handles(policy.console, header)), None)
+
+
+def console_cookie(policy: CookiePolicy, handle: bytes) -> str:
+    """Make the `Set-Cookie` of the handle of this browser's logins."""
+    return _set_cookie(policy, policy.console, base64url(handle), max_age=CONSOLE_SECONDS)
+
+
+def _handles(own: str, header: str) -> list[bytes]:
     values = [value for name, value in read_cookies(header) if name == own]
     handles = (_decoded(value) for value in values[:MAX_HANDLES])
     return [handle for handle in handles if handle is not None and len(handle) == HANDLE_BYTES]
@@ -230,7 +250,8 @@ def _set_cookie(policy: CookiePolicy, name: str, value: str, *, max_age: int | N
     lifetime = "" if max_age is None else f"; Max-Age={max_age}"
     secure = "; Secure" if policy.secure else ""
     # Browsers keep SameSite=None of secure origins alone; without TLS, only a provider on the same host can post.
-    travels = policy.cross_site and policy.secure and (name == policy.retry or policy.is_transaction(name))
+    comes_back = name in (policy.retry, policy.console) or policy.is_transaction(name)
+    travels = policy.cross_site and policy.secure and comes_back
     return f"{name}={value}{lifetime}; Path=/; HttpOnly; SameSite={'None' if travels else 'Lax'}{secure}"
 
 

@@ -10,7 +10,13 @@ from gateway.assembly import Outside
 from gateway.authenticator import Authenticator
 from gateway.bearer import BearerTokens
 from gateway.config import Settings
+from gateway.console.actions import Actions
+from gateway.console.inspector import Inspector
+from gateway.console.logins import RecordedLogins
+from gateway.console.tape import Recorder
+from gateway.console.upstream_call import Forward, UpstreamCalls
 from gateway.endpoints.administration import AdministrationEndpoint
+from gateway.endpoints.console import ConsoleEndpoint
 from gateway.endpoints.form import FormEndpoint
 from gateway.endpoints.forward_auth import ForwardAuthEndpoint
 from gateway.endpoints.keys import KeysEndpoint
@@ -39,14 +45,45 @@ class Parts:
     bearer: BearerTokens
     login: LoginEndpoints
     form: FormEndpoint
+    recorder: Recorder | None
+    forward: Forward
     outside: Outside
 
 
 def make_login(
-    settings: Settings, authenticator: Authenticator, responses: Responses, outside: Outside
+    settings: Settings,
+    authenticator: Authenticator,
+    responses: Responses,
+    inspector: Inspector | None,
+    outside: Outside,
 ) -> LoginEndpoints:
     """Make what begins and completes logins."""
-    return LoginEndpoints(settings=settings, authenticator=authenticator, responses=responses, entropy=outside.entropy)
+    return LoginEndpoints(
+        settings=settings,
+        authenticator=authenticator,
+        responses=responses,
+        entropy=outside.entropy,
+        inspector=inspector,
+    )
+
+
+def make_inspector(
+    settings: Settings,
+    providers: Mapping[str, Provider],
+    store: SessionStore,
+    recorder: Recorder | None,
+    outside: Outside,
+) -> Inspector | None:
+    """Make what takes note of logins; None where there is no console that would show them."""
+    if recorder is None:
+        return None
+    return Inspector(
+        cookies=settings.cookies,
+        recorder=recorder,
+        logins=RecordedLogins(store),
+        providers=providers,
+        clock=outside.clock,
+    )
 
 
 def make_form(settings: Settings, authenticator: Authenticator, responses: Responses, outside: Outside) -> FormEndpoint:
@@ -97,5 +134,26 @@ def lay_out_endpoints(parts: Parts) -> EndpointsByPath:
             responses=responses,
             tokens=settings.admin_tokens,
         ),
+        console=_console(parts),
     )
     return EndpointsByPath(endpoint_table(settings, endpoints))
+
+
+def _console(parts: Parts) -> ConsoleEndpoint | None:
+    if parts.recorder is None:
+        return None
+    settings, clock = parts.settings, parts.outside.clock
+    return ConsoleEndpoint(
+        settings=settings,
+        authenticator=parts.authenticator,
+        responses=parts.responses,
+        login=parts.login,
+        logins=RecordedLogins(parts.store),
+        providers=parts.providers,
+        actions=Actions(
+            authenticator=parts.authenticator, providers=parts.providers, recorder=parts.recorder, clock=clock
+        ),
+        upstreams=UpstreamCalls(settings=settings, forward=parts.forward),
+        clock=clock,
+        entropy=parts.outside.entropy,
+    )

@@ -96,6 +96,10 @@ class Responses:
         # every hop against `form-action`.
         return "'self' https:" if self._public_url.startswith("https:") else "'self' https: http:"
 
+    def leading_on(self, name: str, context: Mapping[str, object]) -> Response:
+        """Answer with a page whose forms may lead to the provider."""
+        return self.page(name, context, form_action=self._anywhere())
+
     def chooser(self, providers: Sequence[ProviderSettings], parameters: Mapping[str, str]) -> Response:
         """Let the user choose a provider; whatever the link asked for goes along with the choice."""
         kept = {name: value for name, value in parameters.items() if name not in ("provider", "iss")}

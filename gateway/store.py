@@ -187,6 +187,16 @@ class SessionStore:
         """Note a value for a while."""
         self._backend.set(self._note_key(value), b"", seconds)
 
+    def keep(self, purpose: str, handle: bytes, value: bytes, seconds: int) -> None:
+        """Write what is no session, sealed so that only its handle opens it."""
+        sealed = seal(self._ring, f"{purpose} {self.realm}", value, entropy=self._entropy, binding=handle)
+        self._backend.set(f"{purpose}:{session_id(handle)}", sealed, seconds)
+
+    def kept(self, purpose: str, handle: bytes) -> bytes | None:
+        """Open what was kept under a handle; None if there is none, or none that opens."""
+        sealed = self._backend.get(f"{purpose}:{session_id(handle)}")
+        return None if sealed is None else unseal(self._ring, f"{purpose} {self.realm}", sealed, binding=handle)
+
     def card(self, session_id: str) -> Card | None:
         """Tell what can be told of one living session without opening it."""
         entry = self._backend.get(_SESSIONS + session_id)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from urllib.parse import urlencode
 
 from werkzeug import Response
 
-from gateway.authenticator import Authenticator
+from gateway.authenticator import Authenticator, BegunLogin
 from gateway.config import Settings
+from gateway.console.inspector import Inspector
 from gateway.cookies import (
     begin_transaction,
     cookie_value,
@@ -61,12 +63,13 @@ class LoginFailed(GatewayError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginEndpoints:
-    """The endpoints that begin and complete logins."""
+    """The endpoints that begin and complete logins; `inspector` takes note of them where there is a console."""
 
     settings: Settings
     authenticator: Authenticator
     responses: Responses
     entropy: Entropy
+    inspector: Inspector | None = None
 
     def start(self, request: Request) -> Response:
         """Begin a login that ends at `rd`, or, begun by a provider's own page, at `target_link_uri` (OIDC Core 4).
@@ -131,24 +134,43 @@ class LoginEndpoints:
         second: bool = False,
     ) -> Response:
         """Send the browser to a provider, with a transaction of its own in a cookie."""
-        policy = self.settings.cookies
-        # Another site's POST will not bring the session's cookie, so what it stands for is noted now.
-        handles = session_handles(policy, request.cookies) if policy.cross_site else []
-        begun = self.authenticator.begin_login(
+        begin = partial(
+            self.authenticator.begin_login,
             provider,
             self._landing(return_to),
             parameters,
             demand=demand,
-            replaces=[session_id(handle) for handle in handles],
+            replaces=self.replaced(request),
             second=second,
         )
+        return self.send(request, provider, begin, step_up=step_up)
+
+    def replaced(self, request: Request) -> list[str]:
+        """Name the sessions that a login of this browser will end, where its answer may come without their cookie."""
+        policy = self.settings.cookies
+        # Another site's POST will not bring the session's cookie, so what it stands for is noted now.
+        handles = session_handles(policy, request.cookies) if policy.cross_site else []
+        return [session_id(handle) for handle in handles]
+
+    def send(self, request: Request, provider: str, begin: Callable[[], BegunLogin], *, step_up: str = "") -> Response:
+        """Begin a login, and send the browser on with its transaction in a cookie."""
+        send = partial(self._sent, request, begin, step_up)
+        return send() if self.inspector is None else self.inspector.begun(request, provider, send)
+
+    def _sent(self, request: Request, begin: Callable[[], BegunLogin], step_up: str) -> Response:
+        begun = begin()
         transaction = replace(begun.transaction, step_up=step_up)
-        cookies = begin_transaction(policy, transaction, request.cookies, self.entropy)
+        cookies = begin_transaction(self.settings.cookies, transaction, request.cookies, self.entropy)
         return self.responses.redirect(begun.url, cookies)
 
     def callback(self, request: Request, provider: str) -> Response:
         """Complete the login whose state came back, if this very browser began it (OIDC Core 3.1.2.7)."""
-        posted, answer = request.target.method == "POST", request.answer()
+        answer = request.answer()
+        complete = partial(self._answered, request, provider, answer)
+        return complete() if self.inspector is None else self.inspector.answered(request, provider, answer, complete)
+
+    def _answered(self, request: Request, provider: str, answer: Mapping[str, str]) -> Response:
+        posted = request.target.method == "POST"
         if "error" in answer and not answer.keys() & {"state", "response"}:
             # A pushed request is used once; who goes back to it is sent here without the state that was in it.
             error = GatewayError(error_problem(answer["error"]), f"error {answer['error'][:80]!r} without state")
@@ -233,8 +255,8 @@ class LoginEndpoints:
     def _landing(self, return_to: str) -> str:
         path = return_to.partition("#")[0].partition("?")[0]
         own = (self.settings.callback_path, self.settings.prefix)
-        if return_to == f"{self.settings.prefix}/form":
-            return return_to  # It offers what waited for the login, and does nothing else.
+        if return_to in (f"{self.settings.prefix}/form", f"{self.settings.prefix}/console"):
+            return return_to  # They show what is there, and do nothing else.
         if any(path == each or path.startswith(f"{each}/") for each in own):
             return "/"  # Landing on an endpoint of ours would start a login or a logout anew.
         return return_to if len(return_to) <= MAX_RETURN_TO else path if len(path) <= MAX_RETURN_TO else "/"

@@ -10,6 +10,7 @@ from werkzeug import Response
 
 from gateway.config import Settings
 from gateway.endpoints.administration import AdministrationEndpoint
+from gateway.endpoints.console import ConsoleEndpoint
 from gateway.endpoints.form import FormEndpoint
 from gateway.endpoints.forward_auth import EXT_AUTHZ, ForwardAuthEndpoint
 from gateway.endpoints.keys import KeysEndpoint
@@ -18,6 +19,7 @@ from gateway.endpoints.logout import LogoutEndpoints
 from gateway.endpoints.request import Request
 from gateway.endpoints.session import SessionEndpoints
 from gateway.endpoints.single_logout import SingleLogoutEndpoints
+from gateway.errors import NOT_FOUND, GatewayError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,7 @@ class Endpoints:
     form: FormEndpoint
     keys: KeysEndpoint
     administration: AdministrationEndpoint
+    console: ConsoleEndpoint | None
 
 
 def endpoint_table(settings: Settings, endpoints: Endpoints) -> EndpointTable:
@@ -83,9 +86,20 @@ def endpoint_table(settings: Settings, endpoints: Endpoints) -> EndpointTable:
         f"{prefix}/refresh": Endpoint(methods=("POST",), answer=session.refresh),
         f"{prefix}/form": Endpoint(methods=("GET",), answer=endpoints.form.again),
         f"{prefix}/admin/sessions": Endpoint(methods=(*_READ, "DELETE"), answer=endpoints.administration.sessions),
+        f"{prefix}/console": _console(endpoints.console),
         "/ping": Endpoint(methods=_READ, answer=session.ping),
         "/ready": Endpoint(methods=_READ, answer=session.ready),
     }
+
+
+def _console(endpoint: ConsoleEndpoint | None) -> Endpoint:
+    if endpoint is None:
+        return Endpoint(methods=None, answer=_nothing)
+    return Endpoint(methods=(*_READ, "POST"), answer=endpoint.console)
+
+
+def _nothing(_: Request) -> Response:
+    raise GatewayError(NOT_FOUND, "console.enabled is not set")
 
 
 def _ext_authz(settings: Settings, endpoint: ForwardAuthEndpoint) -> EndpointTable:

@@ -15,7 +15,7 @@ MIN_SECRET = 6
 """What is shorter is not looked for in a text: it would be found in words that say something else."""
 
 _CUT = "…"
-_HIDDEN = "‹{}›"  # noqa: RUF001 - marks that no token has.
+_HIDDEN = "⟨{}⟩"
 
 SHOWN = frozenset(
     {

@@ -106,9 +106,9 @@ class UpstreamCalls:
     def _field(self, name: str, value: str, configured: Mapping[str, str], redaction: Redaction) -> str:
         fixed = {each.lower() for each, template in configured.items() if "{" not in template}
         if name in fixed:
-            return "‹as configured›"  # noqa: RUF001 - the marks of what is not shown.
+            return "⟨as configured⟩"
         if name == "cookie":
-            return ", ".join(part.partition("=")[0].strip() for part in value.split(";")) + " ‹values›"  # noqa: RUF001
+            return ", ".join(part.partition("=")[0].strip() for part in value.split(";")) + " ⟨values⟩"
         if name in ("authorization", "dpop", "x-gateway-identity"):
             scheme, _, secret = value.rpartition(" ")
             return f"{scheme} {described(name, secret)}".strip()
@@ -179,7 +179,7 @@ def _answered_by_us(response: Response, asked: str) -> Result:
 
 def _answer_field(name: str, value: str, redaction: Redaction) -> str:
     if name.lower() == "set-cookie":
-        return f"{value.partition('=')[0]} ‹value›"  # noqa: RUF001 - the marks of what is not shown.
+        return f"{value.partition('=')[0]} ⟨value⟩"
     return redaction.text(value)
 
 

@@ -167,7 +167,9 @@ def _sent(call: Call, redaction: Redaction) -> Pairs:
     for name in ("Authorization", "DPoP"):
         if name in call.headers:
             scheme, _, value = call.headers[name].rpartition(" ")
-            headers.append((name, f"{scheme} {redaction.value(name, value)}".strip()))
+            # In that of Basic there is the secret, which people may have chosen (RFC 6749 2.3.1).
+            kind = "client_secret" if scheme == "Basic" else name
+            headers.append((name, f"{scheme} {redaction.value(kind, value)}".strip()))
     if call.mutual_tls:
         headers.append(("client certificate", "presented"))
     return (*headers, *parameters(_form(call), redaction))[:MAX_PARAMETERS]

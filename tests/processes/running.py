@@ -118,7 +118,8 @@ def environment(public_url: str, issuer: str, settings: Mapping[str, str]) -> di
         "SESSION__LOCAL_CACHE": "0",
         **settings,
     }
-    return {**outer, "PYTHONPATH": str(TESTS), **{f"GATEWAY_{name}": value for name, value in keys.items()}}
+    path = f"{TESTS}{os.pathsep}{TESTS.parent}"  # The gateway of this tree, wherever another is installed.
+    return {**outer, "PYTHONPATH": path, **{f"GATEWAY_{name}": value for name, value in keys.items()}}
 
 
 @contextmanager

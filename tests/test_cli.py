@@ -124,10 +124,11 @@ def test_ctrl_c_ends_the_whole_demo() -> None:
     demo = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         assert demo.stdout is not None
-        said = "".join(next(iter(demo.stdout)) for _ in range(6))
-        urls = re.findall(r"http://[a-z0-9.]+:[0-9]+/?", said)
+        said = "".join(next(iter(demo.stdout)) for _ in range(7))
+        urls = list(dict.fromkeys(re.findall(r"http://[a-z0-9.]+:[0-9]+/?", said)))
         assert len(urls) == 3, said
         assert requests.get(f"{urls[0]}ping", timeout=10).text == "OK"
+        assert f"{urls[0]}oauth2/console" in said
         os.killpg(demo.pid, signal.SIGINT)  # As a terminal does: to every process of the foreground group.
         assert demo.wait(30) == 0
         for url in urls:

@@ -19,7 +19,7 @@ from gateway.config import Settings, load_settings, load_standalone_settings, pa
 from gateway.console.tape import Recorder
 from gateway.cookies import session_handles
 from gateway.cors import Cors
-from gateway.endpoint_assembly import Parts, lay_out_endpoints, make_form, make_inspector, make_login
+from gateway.endpoint_assembly import Parts, lay_out_endpoints, make_form, make_inspector, make_login, make_responses
 from gateway.endpoints.request import Request
 from gateway.endpoints.table import Endpoint
 from gateway.errors import (
@@ -48,7 +48,6 @@ from gateway.policy import (
 )
 from gateway.reactions import Reactions, is_repeatable
 from gateway.request_context import Environ
-from gateway.responses import Responses
 from gateway.route import Route, Token
 from gateway.session import Session
 from gateway.store import HeldSession
@@ -71,12 +70,7 @@ class Gateway:
         self.tokens = UpstreamTokens(providers=self.providers, clock=outside.clock, entropy=outside.entropy)
         self.cors = Cors(settings.cors_origins)
         self._clock = outside.clock
-        self._responses = Responses(
-            start_path=f"{settings.prefix}/start",
-            public_url=settings.public_url,
-            entropy=outside.entropy,
-            templates=settings.templates,
-        )
+        self._responses = make_responses(settings, outside)
         self.failures = Failures(self._responses)
         inspector = make_inspector(settings, self.providers, self.store, recorder, outside)
         self._login = make_login(settings, self.authenticator, self._responses, inspector, outside)

@@ -50,6 +50,16 @@ class Parts:
     outside: Outside
 
 
+def make_responses(settings: Settings, outside: Outside) -> Responses:
+    """Make what answers."""
+    return Responses(
+        start_path=f"{settings.prefix}/start",
+        public_url=settings.public_url,
+        entropy=outside.entropy,
+        templates=settings.templates,
+    )
+
+
 def make_login(
     settings: Settings,
     authenticator: Authenticator,

@@ -60,7 +60,7 @@ def read_templates(directory: Path) -> dict[str, str]:
         sources = {path.name: _source(path) for path in files}
     except OSError as error:
         raise ValueError(f"{directory} cannot be read: {error.strerror}") from None
-    known = set(_SHIPPED.list_templates())
+    known = replaceable()
     for name in sources:
         if name not in known and not name.startswith("_"):
             raise ValueError(f"{directory / name} replaces no page of ours; those are {', '.join(sorted(known))}")
@@ -76,6 +76,11 @@ def read_templates(directory: Path) -> dict[str, str]:
         if missing:
             raise ValueError(f"{directory / name} names the template {missing[0]}, which is not there")
     return sources
+
+
+def replaceable() -> set[str]:
+    """Name the pages that an operator may replace: those of users, and not the developer's console."""
+    return {name for name in _SHIPPED.list_templates() if not name.startswith("console")}
 
 
 def _source(path: Path) -> str:

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader
 from jinja2.meta import find_undeclared_variables
 
 from gateway.config_sources import ConfigurationError
+from gateway.page_templates import replaceable
 
 PAGES: Final = Path(__file__).resolve().parent.parent / "gateway" / "pages"
 DOCUMENTED: Final = (PAGES.parent.parent / "docs" / "pages.md").read_text(encoding="utf-8")
@@ -98,6 +99,7 @@ def test_what_a_template_is_given_is_escaped(tmp_path: Path) -> None:
     ("name", "content", "problem"),
     [
         pytest.param("errror.html", b"", "errror.html replaces no page of ours", id="unknown-name"),
+        pytest.param("console.html", b"", "console.html replaces no page of ours", id="the-console"),
         pytest.param("error.html", b"a\n{% if %}", "error.html, line 2: ", id="syntax"),
         pytest.param("error.html", b"{% unknown %}", "error.html, line 1: ", id="unknown-tag"),
         pytest.param("error.html", b"{{ title | nothing }}", "error.html, line 1: ", id="unknown-filter"),
@@ -121,7 +123,7 @@ def test_a_directory_that_is_missing_is_found_at_the_start(tmp_path: Path) -> No
     assert "nowhere cannot be read: No such file or directory" in caught.value.problems[0]
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in PAGES.glob("*.html")))
+@pytest.mark.parametrize("name", sorted(replaceable()))
 def test_the_page_on_templates_names_what_each_is_given(name: str) -> None:
     environment = Environment(loader=PackageLoader("gateway", "pages"), autoescape=True)
     used = find_undeclared_variables(environment.parse((PAGES / name).read_text(encoding="utf-8")))
@@ -129,4 +131,4 @@ def test_the_page_on_templates_names_what_each_is_given(name: str) -> None:
 
 
 def test_the_page_on_templates_names_no_other() -> None:
-    assert set(ROWS) == {path.name for path in PAGES.glob("*.html")}
+    assert set(ROWS) == replaceable()

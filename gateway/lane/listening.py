@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Callable
 
 from gateway.lane.client import HEAD_SECONDS
+from gateway.lane.tls import TlsTransport
 
 AT_ONCE = 64
 """How many are taken before those that are there already have their turn again."""
@@ -80,9 +81,12 @@ class Listening:
             connection.settimeout(0)
             if connection.family != socket.AF_UNIX:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            timeout = None if self._context is None else HEAD_SECONDS
-            await self._loop.connect_accepted_socket(
-                self._new_client, connection, ssl=self._context, ssl_handshake_timeout=timeout
-            )
+            if self._context is None:
+                await self._loop.connect_accepted_socket(self._new_client, connection)
+                return
+            tls = TlsTransport(self._loop, self._context, self._new_client, server_side=True)
+            async with asyncio.timeout(HEAD_SECONDS):
+                await self._loop.connect_accepted_socket(lambda: tls, connection)
+                await tls.handshake()
         except OSError:  # It is gone already, or no TLS was spoken: there is nobody to tell.
             connection.close()

@@ -7,6 +7,7 @@ import ssl
 from collections import deque
 
 from gateway.errors import UPSTREAM_CONNECT_TIMEOUT, UPSTREAM_UNREACHABLE
+from gateway.lane.tls import TlsTransport
 from gateway.lane.upstream import UpstreamConnection
 from gateway.upstream_origin import NotConnected, Origin
 
@@ -63,12 +64,12 @@ class AsyncPool:
         if origin.tls is None:
             return (await self._loop.create_connection(self._new, origin.host, origin.port))[1]
         name = origin.server_name or origin.host
-        return (
-            await self._loop.create_connection(
-                self._new, origin.host, origin.port, ssl=origin.tls, server_hostname=name,
-                ssl_handshake_timeout=origin.connect_timeout,
-            )
-        )[1]  # fmt: skip
+        tls = TlsTransport(self._loop, origin.tls, self._new, name=name)
+        await self._loop.create_connection(lambda: tls, origin.host, origin.port)
+        connection: UpstreamConnection = await tls.handshake()
+        if not connection.is_open:
+            raise ConnectionAbortedError("it hung up, or spoke unasked, after the TLS handshake")
+        return connection
 
     def _new(self) -> UpstreamConnection:
         return UpstreamConnection(self._loop, self._origin.read_timeout, self._gone)

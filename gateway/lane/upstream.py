@@ -16,6 +16,7 @@ from gateway.errors import (
     GatewayError,
 )
 from gateway.lane.chunks import ChunkDecoder
+from gateway.lane.tls import TlsTransport
 from gateway.remembered import remembered
 from gateway.upstream_answer import MAX_INTERIM_ANSWERS, Framing, Head, check_head
 from gateway.upstream_origin import MAX_IDLE_SECONDS
@@ -81,7 +82,12 @@ class UpstreamConnection(asyncio.Protocol):
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nothing lies unread in its socket: no answer that nobody asked for, no hang-up (RFC 9112 9.2)."""
+        """Whether nothing lies unread: no answer that nobody asked for, no part of one, no hang-up (RFC 9112 9.2)."""
+        transport = self.transport
+        if isinstance(transport, TlsTransport):
+            transport.read_now()
+            if not self.is_open or not transport.is_between_records:
+                return False
         return not self._poller.poll(0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -178,12 +184,12 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _read_last(self) -> None:
         """Read what was answered to a request that was not all sent when the upstream hung up (RFC 9112 9.3)."""
-        if self.transport.get_extra_info("ssl_object") is not None:
-            return
-        number = self.transport.get_extra_info("socket").fileno()
+        transport = self.transport
+        receive = transport.data_received if isinstance(transport, TlsTransport) else self.data_received
+        number = transport.get_extra_info("socket").fileno()
         with suppress(OSError):
             while self.exchange is not None and (data := os.read(number, 65536)):
-                self.data_received(data)
+                receive(data)
 
     def _read_head(self, data: bytes) -> bytes:
         """Read heads up to the last, and return what is behind it, or nothing while there is more to come of it."""

@@ -1,0 +1,292 @@
+"""TLS over a plain transport of the loop: what was received and not read yet, and what is not sent yet, can be seen.
+
+The loop's own TLS reads on while it is told to pause, drops what it has read when the peer hangs up, and says nothing
+of either; a connection that is used again by others must not have such corners.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+_AT_ONCE = 65536
+_HEADER = 5
+_RECORD = 16384
+_MAX_UNASKED = 65536
+"""How many octets that only TLS wants to say may wait for a peer that takes none (RFC 8446 4.6.3)."""
+
+
+class Records:
+    """Follows the lengths of records, which are not encrypted (RFC 8446 5.1)."""
+
+    def __init__(self) -> None:
+        self._header = b""
+        self._left = 0
+
+    @property
+    def is_between(self) -> bool:
+        """Whether what was received ends with a record."""
+        return not self._header and not self._left
+
+    def follow(self, data: bytes) -> None:
+        """Take note of what was received."""
+        at = min(self._left, len(data))
+        self._left -= at
+        while at < len(data):
+            new = data[at : at + _HEADER - len(self._header)]
+            self._header += new
+            at += len(new)
+            if len(self._header) == _HEADER:
+                length = int.from_bytes(self._header[3:])
+                self._header = b""
+                self._left = max(0, length - (len(data) - at))
+                at += length - self._left
+
+
+class TlsTransport(asyncio.Protocol, asyncio.Transport):
+    """The protocol of a plain transport, and the transport of the protocol that `new` makes after the handshake."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        context: ssl.SSLContext,
+        new: Callable[[], asyncio.Protocol],
+        *,
+        name: str | None = None,
+        server_side: bool = False,
+    ) -> None:
+        self._loop = loop
+        self._new = new
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side, server_hostname=name)
+        self._records = Records()
+        self._shaken: asyncio.Future[Any] = loop.create_future()
+        self._raw: Any = None
+        self._protocol: Any = None
+        self._unsent: deque[memoryview] = deque()
+        self._unasked = 0
+        self._paused = False
+        self._takes_more = True
+        self._is_told_so = True
+        self._said_all = False
+        self._over = False
+        self._error: Exception | None = None
+
+    async def handshake(self) -> Any:
+        """Wait for the end of the handshake, and give the protocol; raises `OSError`, `ssl.CertificateError`."""
+        try:
+            return await self._shaken
+        except BaseException:
+            self._over = True
+            self._raw.close()
+            raise
+
+    @property
+    def is_between_records(self) -> bool:
+        """Whether all that was received was read, and ended with a record."""
+        return self._records.is_between and not self._incoming.pending and not self._tls.pending()
+
+    def read_now(self) -> None:
+        """Read what lies in the socket: a ticket is no answer that nobody asked for (RFC 8446 4.6.1)."""
+        with suppress(OSError):
+            data = os.read(self._raw.get_extra_info("socket").fileno(), _AT_ONCE)
+            if data:
+                self.data_received(data)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin the handshake."""
+        self._raw = transport
+        self._shake()
+
+    def data_received(self, data: bytes) -> None:
+        """Decrypt what the other one sends, as far as it is wanted."""
+        if self._over or self._said_all:
+            return
+        self._records.follow(data)
+        self._incoming.write(data)
+        if self._protocol is None:
+            self._shake()
+        else:
+            self._read()
+
+    def eof_received(self) -> bool:
+        """Keep the other direction where that is wanted; without a closure alert the connection is cut off."""
+        return self._said_all and not self._over
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Hand on what is there, and then that no more will come."""
+        if not self._shaken.done():
+            self._shaken.set_exception(exc or ConnectionAbortedError("it hung up in the TLS handshake"))
+        if self._protocol is None:
+            return
+        self._paused = False
+        self._read()
+        self._protocol.connection_lost(exc or self._error)
+        self._over = True
+
+    def pause_writing(self) -> None:
+        """Take note that the other one is slow."""
+        self._takes_more = False
+        self._tell_whether_writable()
+
+    def resume_writing(self) -> None:
+        """Take note that it has caught up."""
+        self._takes_more = True
+        self._unasked = 0
+        self._tell_whether_writable()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Tell of the TLS, and else what the plain transport tells."""
+        return self._tls if name == "ssl_object" else self._raw.get_extra_info(name, default)
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Speak to another one from now on."""
+        self._protocol = protocol
+
+    def is_closing(self) -> bool:
+        """Tell whether nothing more will be sent."""
+        return self._over or bool(self._raw.is_closing())
+
+    def pause_reading(self) -> None:
+        """Read nothing more, of the socket neither."""
+        self._paused = True
+        if not self.is_closing():
+            self._raw.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on, after the one that says so has come to its end."""
+        if self._paused:
+            self._paused = False
+            self._loop.call_soon(self._read_on)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send octets."""
+        if data and not self.is_closing():
+            self._unsent.append(memoryview(data))
+            self._encrypt()
+
+    def get_write_buffer_size(self) -> int:
+        """Count the octets that the system has not taken yet."""
+        return int(self._raw.get_write_buffer_size()) + sum(map(len, self._unsent))
+
+    def can_write_eof(self) -> bool:
+        """Tell that to end one direction alone is not offered."""
+        return False
+
+    def close(self) -> None:
+        """Send what is unsent and that it is all; wait for the other one's end, lest a reset overtake that.
+
+        Whoever closes has to abort after a while.
+        """
+        if self.is_closing():
+            return
+        self._over = True
+        with suppress(ssl.SSLError):
+            self._tls.unwrap()
+        self._flush()
+        if self._said_all:
+            self._raw.close()
+        else:
+            self._raw.write_eof()
+            self._raw.resume_reading()
+
+    def abort(self) -> None:
+        """Hang up without a word."""
+        self._over = True
+        self._raw.abort()
+
+    def _shake(self) -> None:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._flush()
+            return
+        except (OSError, ssl.CertificateError) as error:
+            self._flush()
+            self._over = True
+            if not self._shaken.done():
+                self._shaken.set_exception(error)
+            return
+        self._flush()
+        if self._shaken.done():
+            return
+        self._protocol = self._new()
+        self._shaken.set_result(self._protocol)
+        self._protocol.connection_made(self)
+        self._read()
+
+    def _read(self) -> None:
+        while not self._paused and not self._over and not self._said_all:
+            try:
+                data = self._tls.read(_RECORD)
+            except ssl.SSLWantReadError:
+                break
+            except ssl.SSLZeroReturnError:
+                data = b""
+            except OSError as error:
+                self._fail(error)
+                return
+            if data:
+                self._protocol.data_received(data)
+            else:
+                self._end()
+        self._after_reading()
+
+    def _end(self) -> None:
+        self._said_all = True
+        if not self._protocol.eof_received():
+            self.close()
+
+    def _after_reading(self) -> None:
+        """Send what TLS has to say, and what had to wait for it."""
+        if not self._takes_more:
+            self._unasked += self._outgoing.pending
+        if self._unasked > _MAX_UNASKED:
+            self.abort()
+        elif self._unsent and not self._over:
+            self._encrypt()
+        else:
+            self._flush()
+
+    def _read_on(self) -> None:
+        if not self.is_closing():
+            self._read()
+        if not self._paused and not self.is_closing() and not self._said_all:
+            self._raw.resume_reading()
+
+    def _encrypt(self) -> None:
+        with suppress(ssl.SSLWantReadError):  # In the middle of a renegotiation (RFC 5246 7.4.1.1).
+            while self._unsent:
+                data = self._unsent[0]
+                sent = self._tls.write(data)
+                if sent < len(data):
+                    self._unsent[0] = data[sent:]
+                else:
+                    self._unsent.popleft()
+        self._flush()
+        self._tell_whether_writable()
+
+    def _flush(self) -> None:
+        data = self._outgoing.read()
+        if data and not self._raw.is_closing():
+            self._raw.write(data)
+
+    def _tell_whether_writable(self) -> None:
+        takes_more = self._takes_more and not self._unsent
+        if takes_more != self._is_told_so and self._protocol is not None:
+            self._is_told_so = takes_more
+            if takes_more:
+                self._protocol.resume_writing()
+            else:
+                self._protocol.pause_writing()
+
+    def _fail(self, error: Exception) -> None:
+        self._error = error
+        self._flush()
+        self._over = True
+        self._raw.close()

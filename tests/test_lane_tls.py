@@ -7,6 +7,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
@@ -27,6 +28,7 @@ from gateway.lane.pool import AsyncPool
 from gateway.lane.tls import Records
 from gateway.renewal import MIN_TOKEN_AGE
 from gateway.store import HeldSession
+from gateway.upstream_origin import NotConnected
 from gateway.websocket import accept_of
 
 HEAD_REQUEST: Final = GET.replace(b"GET", b"HEAD")
@@ -367,3 +369,35 @@ def test_a_slow_client_gets_the_end_of_its_last_answer_over_tls(
             time.sleep(2.5)  # More than two looks at who lingers.
             head(client)
             assert all_of(client).count(b"\0") == size
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        pytest.param(None, "upstream_connect_timeout", id="silence"),
+        pytest.param(b"HTTP/1.1 400 Bad Request\r\n\r\n", "upstream_unreachable", id="no TLS"),
+        pytest.param(b"", "upstream_unreachable", id="a hang-up"),
+    ],
+)
+def test_a_handshake_that_fails_is_no_connection(said: bytes | None, code: str) -> None:
+    with (
+        closing(uvloop.new_event_loop()) as loop,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        pool = AsyncPool(origin_at(url, verify_tls=False, connect_timeout=0.3), loop)
+
+        def accept() -> socket.socket:
+            sock = listener.accept()[0]
+            if said is not None:
+                sock.sendall(said)
+                sock.close()
+            return sock
+
+        accepted = threads.submit(accept)
+        with pytest.raises(NotConnected) as error:
+            loop.run_until_complete(pool.connect())
+        accepted.result().close()
+        loop.run_until_complete(asyncio.sleep(0.01))
+    assert error.value.code == code

@@ -1,31 +1,28 @@
-"""The command line: serve, check, doctor, demo, register, routes, sessions, keys, schema."""
+"""The command line: init, serve, check, doctor, demo, register, routes, sessions, migrate, keys, schema."""
 
 from __future__ import annotations
 
 import datetime
-import logging
 import os
 import secrets
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
 import click
 
-from gateway.app import Gateway
-from gateway.assembly import Outside
+from gateway.cli_check import check, standalone_settings
 from gateway.cli_doctor import doctor
-from gateway.cli_registration import CONFIGURATION_EXIT_CODE, register, unregister
+from gateway.cli_init import init
+from gateway.cli_migrate import migrate
+from gateway.cli_registration import register, unregister
 from gateway.cli_routes import routes
 from gateway.cli_sessions import sessions
-from gateway.config import Settings, load_standalone_settings
 from gateway.config_docs import configuration_table, schema_text
-from gateway.config_sources import CONFIG_VARIABLE, ConfigurationError
+from gateway.config_sources import CONFIG_VARIABLE
 from gateway.demo import DemoFailed, run_demo
 from gateway.devtls import localhost_certificate
-from gateway.errors import GatewayError, StoreUnavailable
 
 DEV_TLS_DIRECTORY = Path("var/dev-tls")
 
@@ -44,33 +41,12 @@ def main() -> None:
 def serve(path: str | None, bind: str, workers: int, *, dev_tls: bool) -> None:
     """Put the gateway in front of what config.yaml names."""
     environ = dict(os.environ) | ({CONFIG_VARIABLE: path} if path else {})
-    _settings(path)
+    standalone_settings(path)
     command = [sys.executable, "-m", "gunicorn", "-c", "python:gateway.gunicorn_conf", "-b", bind, "-w", str(workers)]
     if dev_tls:
         files = localhost_certificate(DEV_TLS_DIRECTORY, datetime.datetime.now(datetime.UTC))
         command += ["--certfile", str(files.certificate), "--keyfile", str(files.key)]
     os.execve(sys.executable, command, environ)  # noqa: S606 - gunicorn takes this process over, with its signals.
-
-
-@main.command()
-@click.argument("path", required=False, type=click.Path(), metavar="[CONFIG]")
-def check(path: str | None) -> None:
-    """Check the configuration, then contact provider, store and upstreams; a line each."""
-    logging.getLogger("gateway").addHandler(logging.NullHandler())  # What a check finds is in its own line.
-    settings = _settings(path)
-    click.echo("configuration  ok")
-    try:
-        gateway = Gateway(settings, None, Outside())
-    except StoreUnavailable as error:
-        click.echo(f"store          {settings.store.type}  FAILED: {error}")
-        sys.exit(1)
-    checks: list[tuple[str, Callable[[], None]]] = [
-        *((f"provider       {one.settings.issuer}", one.check) for one in gateway.providers.values()),
-        (f"store          {settings.store.type}", gateway.store.check),
-    ]
-    checks += [(f"upstream       {url}", upstream.check) for url, upstream in gateway.upstreams.items()]
-    answers = [_report(name, run) for name, run in checks]
-    sys.exit(0 if all(answers) else 1)
 
 
 @main.command()
@@ -94,11 +70,14 @@ def demo(port: int) -> None:
         click.echo("\nThe demo has ended.")
 
 
+main.add_command(init)
+main.add_command(check)
 main.add_command(doctor)
 main.add_command(register)
 main.add_command(unregister)
 main.add_command(routes)
 main.add_command(sessions)
+main.add_command(migrate)
 
 
 @main.group()
@@ -117,24 +96,6 @@ def new_key() -> None:
 def schema(*, table: bool) -> None:
     """Print the JSON Schema of config.yaml."""
     click.echo(configuration_table() if table else schema_text())
-
-
-def _settings(path: str | None) -> Settings:
-    try:
-        return load_standalone_settings(path, os.environ)
-    except ConfigurationError as error:
-        click.echo(str(error), err=True)
-        sys.exit(CONFIGURATION_EXIT_CODE)
-
-
-def _report(name: str, run: Callable[[], None]) -> bool:
-    try:
-        run()
-    except GatewayError as error:
-        click.echo(f"{name}  FAILED: {error}")
-        return False
-    click.echo(f"{name}  ok")
-    return True
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -16,7 +16,7 @@ from gateway.config import load_settings
 from gateway.config_sources import ConfigurationError
 from gateway.errors import GatewayError
 from gateway.explanation import explain as explained
-from gateway.explanation import session_of, target_of
+from gateway.explanation import explained_members, session_of, target_of
 
 
 @click.group()
@@ -32,8 +32,23 @@ def routes() -> None:
 @click.option("--provider", default="", help="Where they signed in, if there are several providers.")
 @click.option("--client", default="127.0.0.1", show_default=True, help="The address that the request comes from.")
 @click.option("--config", "path", type=click.Path(), help="The configuration file (default: config.yaml).")
-def explain(
-    method: str, url: str, claims: str | None, scope: str, provider: str, client: str, path: str | None
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="One JSON object: method, path, host, rule, route, access, also, signed_in, verdict, code, detail, upstream, "
+    "path_sent, headers.",
+)
+def explain(  # noqa: PLR0913 - one parameter for each option.
+    *,
+    method: str,
+    url: str,
+    claims: str | None,
+    scope: str,
+    provider: str,
+    client: str,
+    path: str | None,
+    as_json: bool,
 ) -> None:
     """Tell which rule a request meets, why, and which headers would be sent on; URL may be a path alone."""
     now = int(time.time())
@@ -46,12 +61,16 @@ def explain(
             _fail(f"{name} is not among the providers")
         issuer = settings.providers[name].issuer
         session = None if claims is None else session_of(_read(claims), scope, name, issuer, now)
+        if as_json:
+            click.echo(json.dumps(explained_members(settings, target, session, now), indent=2))
+            return
         for line in explained(settings, target, session, now):
             click.echo(line)
     except ConfigurationError as error:
         _fail(str(error))
     except GatewayError as error:
-        click.echo(f"refused: {error}")
+        refused = {"verdict": "refused", "code": error.problem.code, "detail": error.detail}
+        click.echo(json.dumps(refused, indent=2) if as_json else f"refused: {error}")
         sys.exit(1)
 
 

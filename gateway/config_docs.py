@@ -68,13 +68,14 @@ def default_of(field: FieldInfo) -> str:
     if isinstance(field.default, int) and not isinstance(field.default, bool):
         if COUNT in field.metadata:
             return f"`{field.default}`"
-        return f"`{_size(field.default) if OCTETS in field.metadata else _duration(field.default)}`"
+        return f"`{_size(field.default) if OCTETS in field.metadata else duration_text(field.default)}`"
     if field.default in ({}, []) or isinstance(field.default, BaseModel):
         return "none"
     return f"`{json.dumps(field.default)}`"
 
 
-def _duration(seconds: int) -> str:
+def duration_text(seconds: int) -> str:
+    """Write a duration as the configuration has it."""
     for unit, size in (("h", 3600), ("m", 60)):
         if seconds >= 2 * size and seconds % size == 0:
             return f"{seconds // size}{unit}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from gateway.config import Settings
@@ -58,22 +58,65 @@ def session_of(claims: Mapping[str, object], scope: str, provider: str, issuer: 
     )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """The rules that a request meets, the session as far as it counts, and what is decided."""
+
+    routes: Sequence[Route]
+    session: Session | None
+    decision: Decision
+
+
+def explained_members(
+    settings: Settings, target: RequestTarget, session: Session | None, now: int
+) -> dict[str, object]:
+    """Tell for programs what `explain` tells for people; raises as it does.
+
+    `rule` counts from 1 and is None where no rule fits; `upstream`, `path_sent` and `headers` are None where nothing is
+    sent on.
+    """
+    answer = _answer(settings, target, session, now)
+    route, allowed = answer.routes[0], answer.decision.verdict is Verdict.ALLOW
+    return {
+        "method": target.method,
+        "path": target.path,
+        "host": target.host,
+        "rule": settings.routes.index(route) + 1 if route in settings.routes else None,
+        "route": route.path,
+        "access": route.access.value,
+        "also": [other.path for other in answer.routes[1:]],
+        "signed_in": answer.session is not None,
+        "verdict": answer.decision.verdict.name.lower(),
+        "code": answer.decision.problem.code if answer.decision.problem else None,
+        "detail": answer.decision.detail,
+        "upstream": route.upstream if allowed else None,
+        "path_sent": route.inner_path(target.path) if allowed else None,
+        "headers": dict(_headers(settings, target, route, answer.session)) if allowed else None,
+    }
+
+
 def explain(settings: Settings, target: RequestTarget, session: Session | None, now: int) -> Iterator[str]:
     """Tell line by line which rule matches and why, what it decides, and what would be sent on.
 
     Raises `target_ambiguous` as the gateway would.
     """
     yield f"{target.method} {target.path} on {target.host}"
-    routes = match_all(settings.routes, settings.default_route, target)
+    answer = _answer(settings, target, session, now)
+    routes = answer.routes
     yield from _considered(settings.routes, routes[0], target)
     yield from (f"and {route.path}, as a lenient upstream would read the path" for route in routes[1:])
-    fitting = fitting_session(routes, session) if asks_who(routes) else None
-    if session is not None and fitting is None and asks_who(routes):
+    if session is not None and answer.session is None and asks_who(routes):
         yield "the session is of another provider, and counts as none"
+    yield _decided(answer.decision, answer.session)
+    if answer.decision.verdict is Verdict.ALLOW:
+        yield from _sent(settings, target, routes[0], answer.session)
+
+
+def _answer(settings: Settings, target: RequestTarget, session: Session | None, now: int) -> _Answer:
+    routes = match_all(settings.routes, settings.default_route, target)
+    fitting = fitting_session(routes, session) if asks_who(routes) else None
     decision = decide_all(routes, fitting, target, public_origin=settings.public_url, now=now)
-    yield _decided(decision, fitting)
-    if decision.verdict is Verdict.ALLOW:
-        yield from _sent(settings, target, routes[0], fitting)
+    return _Answer(routes=routes, session=fitting, decision=decision)
 
 
 def _considered(routes: Sequence[Route], chosen: Route, target: RequestTarget) -> Iterator[str]:
@@ -103,10 +146,16 @@ def _decided(decision: Decision, session: Session | None) -> str:
 def _sent(settings: Settings, target: RequestTarget, route: Route, session: Session | None) -> Iterator[str]:
     where = f"{route.upstream} {settings.upstreams[route.upstream].urls}" if route.upstream else "the wrapped app"
     yield f"goes to {where} as {route.inner_path(target.path)}, with"
+    yield from (f"    {name}: {value}" for name, value in _headers(settings, target, route, session))
+
+
+def _headers(
+    settings: Settings, target: RequestTarget, route: Route, session: Session | None
+) -> Iterator[tuple[str, str]]:
     authorization: Headers = []
     if session is not None and route.token in _TOKENS:
         authorization = [("authorization", f"Bearer {_TOKENS[route.token]}")]
     # What is the same for everybody may be a key, and is nobody's to read off a terminal.
     configured = {name.lower() for name, text in route.request_headers.items() if "{" not in text}
     for name, value in inner_headers([], target, route, session, settings.rules, authorization):
-        yield f"    {name}: {'<as configured>' if name in configured else value}"
+        yield name, "<as configured>" if name in configured else value

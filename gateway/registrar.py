@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +26,7 @@ from gateway.oidc.registration import (
 )
 from gateway.oidc.token_endpoint import process_token_reply
 from gateway.published import Published
+from gateway.whole_file import write_whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,15 +101,4 @@ def read_registration(path: Path, issuer: str) -> Registration:
 
 def write_registration(path: Path, registration: Registration) -> None:
     """Write a registration, secrets and all, for our eyes alone (mode 0600); the old one stays until it is whole."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    text = json.dumps(dict(registration.members), indent=2, ensure_ascii=True) + "\n"
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # Its mode is 0600.
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_whole(path, json.dumps(dict(registration.members), indent=2, ensure_ascii=True) + "\n")

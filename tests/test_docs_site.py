@@ -179,7 +179,7 @@ def test_the_page_on_testing_tells_the_truth(name: str, request: pytest.FixtureR
 
 def commands() -> Iterator[Any]:
     for block in blocks("sh"):
-        for line in block.values[1].splitlines():
+        for line in block.values[1].replace("\\\n", " ").splitlines():
             for found in re.findall(r"(?:^|\$\()(gateway [^)#>|]*)", line):
                 yield pytest.param(shlex.split(found)[1:], id=f"{block.id}-{found.strip()}")
 
@@ -192,7 +192,8 @@ def test_commands_and_their_options_exist(words: list[str]) -> None:
         assert words[0] in command.commands
         command = command.commands[words.pop(0)]
     options = {name for parameter in command.params for name in parameter.opts}
-    assert {word.partition("=")[0] for word in words if word.startswith("--")} <= options | {"--help"}
+    own = words[: words.index("--")] if "--" in words else words  # Behind it are words of others.
+    assert {word.partition("=")[0] for word in own if word.startswith("--")} <= options | {"--help"}
 
 
 def test_the_reference_is_that_of_the_model() -> None:

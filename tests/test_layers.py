@@ -13,7 +13,7 @@ MAX_MODULE_LINES: Final = 300
 MAX_FUNCTION_LINES: Final = 45
 
 ORDER: Final = (
-    ("problem", "errors", "remembered"),
+    ("problem", "errors", "remembered", "whole_file"),
     (
         "oidc", "oidc.messages", "oidc.jose", "oidc.keys", "oidc.jwe", "oidc.challenge", "oidc.dpop", "oidc.client",
         "oidc.metadata", "oidc.transaction", "oidc.claims_reading", "oidc.client_auth", "oidc.protected",
@@ -29,7 +29,9 @@ ORDER: Final = (
         "config_values", "config_authorization_model", "config_provider_model", "config_route_model",
         "config_console_model", "config_upstream_model", "config_model", "config_sources",
         "config_provider", "config_upstream", "config_route", "config", "config_docs", "config_reference",
-        "login_parameters",
+        "login_parameters", "config_text", "presets", "first_config",
+        "migration", "migration.options", "migration.given", "migration.paths", "migration.report", "migration.people",
+        "migration.routes", "migration.provider", "migration.rest", "migration.conversion",
     ),
     (
         "backends", "backends.base", "backends.lease", "backends.file", "backends.memory", "backends.redis_client",
@@ -68,7 +70,9 @@ ORDER: Final = (
         "doctor.upstream_facts", "doctor.outside_facts", "doctor.configuration_findings", "doctor.facts",
         "doctor.provider_findings", "doctor.feature_findings", "doctor.probe_findings", "doctor.store_findings",
         "doctor.outside_findings", "doctor.upstream_findings", "doctor.examination",
-        "cli_registration", "cli_routes", "cli_sessions", "cli_doctor", "cli", "gateway",
+        "cli_registration", "cli_check", "cli_init", "cli_migrate", "cli_routes", "cli_sessions", "cli_doctor", "cli",
+        "cli_reference",
+        "gateway",
     ),
 )  # fmt: skip
 """L0 to L6, each in its own order: a module imports only what stands before it. `gateway` is the package itself."""

@@ -1,0 +1,1 @@
+"""Configurations of oauth2-proxy, turned into ours."""

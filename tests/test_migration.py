@@ -225,6 +225,13 @@ def test_no_secret_is_written_or_said() -> None:
     assert "GATEWAY_SESSION__STORE__URL" in made.secrets
 
 
+def test_a_password_in_the_address_of_an_upstream_is_not_written_and_nobody_passes(tmp_path: Path) -> None:
+    made = converted('upstreams = ["http://user:hunter2@127.0.0.1:3000/"]', without="upstreams")
+    assert "hunter2" not in f"{made.text}{made.report}{made.document}{made.problems}"
+    assert (outcomes(made)["upstreams"], made.report.is_complete) == (Outcome.REFUSED, False)
+    assert verdict(settings_of(made, tmp_path), "/", ALICE)[0] == "deny"
+
+
 @pytest.mark.parametrize(
     "write",
     [

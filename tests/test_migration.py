@@ -295,8 +295,12 @@ def load_rules(document: Mapping[str, object]) -> Settings:
 
 
 @pytest.mark.parametrize(
-    "expression", ["a", "^/a+", "^/a?$", "(?i)^/a", r"^/\d+$", "^/a.*b$", "^/(?!x)", "^//a", "^/a|/b", "^/%2e"]
-)
+    "expression",
+    [
+        "a", "^/a+", "^/a?$", "(?i)^/a", r"^/\d+$", "^/a.*b$", "^/(?!x)", "^//a", "^/a|/b", "^/%2e",
+        r"^/(a\|b)$", r"^/\(-|_\)$", r"^/-(\|)$",
+    ],
+)  # fmt: skip
 def test_what_no_pattern_says(expression: str) -> None:
     assert read_expression("^/a$") is not None
     assert read_expression(expression) is None

@@ -14,6 +14,7 @@ from gateway.config_values import Pattern
 EVERYTHING = "/**"
 
 _GROUP = re.compile(r"\((?:\?:)?([A-Za-z0-9/_.|\\-]*)\)(?![?*+{])")
+_ESCAPED = re.compile(r"\\[(|)]")
 _ENDINGS = {
     "(/|$)": "whole", "(?:/|$)": "whole", "($|/)": "whole", "(?:$|/)": "whole",
     "(/.*)?$": "whole", "(?:/.*)?$": "whole",
@@ -34,6 +35,8 @@ class Reading:
 
 def read_expression(expression: str) -> Reading | None:
     """Find the patterns of a regular expression that is looked for in a path; None where there are none."""
+    if _ESCAPED.search(expression):  # It stands for itself, and must not be taken for what parts alternatives.
+        return None
     readings = [_reading(one) for one in _alternatives(expression)]
     found = [reading for reading in readings if reading is not None]
     if not readings or len(found) < len(readings):

@@ -125,6 +125,8 @@ CASES = [
     pytest.param('skip_auth_routes = ["public"]', "/public", None, "login", id="an-expression-without-an-anchor"),
     pytest.param('skip_auth_routes = ["GET!=^/private"]', "/public", None, "login", id="a-negated-one"),
     pytest.param('skip_auth_routes = ["^/[a-z]+$"]', "/public", None, "login", id="a-class"),
+    pytest.param('email_domains = ["*.example.com"]', "/", {**ALICE, "email": "a@x.example.com"}, "allow", id="below"),
+    pytest.param('email_domains = ["*.example.com"]', "/", ALICE, "forbid", id="only-below"),
     pytest.param('skip_auth_routes = ["^/v1.0/"]', "/v1.0/x", None, "allow", id="a-dot"),
     pytest.param('skip_auth_routes = ["^/v1.0/"]', "/v1x0/x", None, "login", id="what-else-a-dot-finds"),
     pytest.param("skip_auth_preflight = true", "/", None, "login", id="preflight-and-a-get"),
@@ -133,12 +135,47 @@ CASES = [
 
 @pytest.mark.parametrize(("more", "path", "claims", "wanted"), CASES)
 def test_who_may_pass(more: str, path: str, claims: Mapping[str, Any] | None, wanted: str, tmp_path: Path) -> None:
-    settings = settings_of(converted(more), tmp_path)
+    without = "email_domains" if "email_domains" in more else ""
+    settings = settings_of(converted(more, without=without), tmp_path)
     if wanted == "refused":
         with pytest.raises(Exception, match="target_ambiguous"):
             verdict(settings, path, claims)
     else:
         assert verdict(settings, path, claims)[0] == wanted
+
+
+@pytest.mark.parametrize(
+    ("more", "counts", "other"),
+    [
+        pytest.param(
+            'provider = "gitlab"\nallowed_groups = ["staff"]\ngitlab_groups = ["guests"]',
+            {"groups": ["guests"]}, {"groups": ["staff"]}, id="gitlab",
+        ),
+        pytest.param(
+            'provider = "keycloak-oidc"\nallowed_groups = ["staff"]\nkeycloak_groups = ["guests"]',
+            {"groups": ["staff"]}, {"groups": ["guests"]}, id="keycloak-and-groups",
+        ),
+        pytest.param(
+            'provider = "keycloak-oidc"\nallowed_roles = ["staff"]\nkeycloak_groups = ["guests"]',
+            {"realm_access": {"roles": ["staff"]}}, {"groups": ["guests"]}, id="keycloak-and-roles",
+        ),
+        pytest.param(
+            'provider = "keycloak-oidc"\nkeycloak_groups = ["guests"]',
+            {"groups": ["guests"]}, {"groups": ["staff"]}, id="keycloak-alone",
+        ),
+    ],
+)  # fmt: skip
+def test_of_two_lists_of_groups_one_counts(
+    more: str, counts: Mapping[str, Any], other: Mapping[str, Any], tmp_path: Path
+) -> None:
+    settings = settings_of(converted(more, without="provider"), tmp_path)
+    assert verdict(settings, "/", {**ALICE, **counts})[0] == "allow"
+    assert verdict(settings, "/", {**ALICE, **other})[0] == "forbid"
+
+
+def test_a_star_before_a_domain_is_no_domain() -> None:
+    assert not converted().problems
+    assert converted('email_domains = ["*example.com"]', without="email_domains").problems
 
 
 def test_another_method_than_the_public_one_needs_a_login(tmp_path: Path) -> None:

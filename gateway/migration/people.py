@@ -54,7 +54,8 @@ def _by_address(given: Given, read: Callable[[str], str]) -> tuple[Condition, It
     if given.text("provider") == "github":
         text = "GitHub does not tell whether an address is verified, so that none is of a domain; use github_users"
         return {}, Item(option="email_domains", outcome=Outcome.REFUSED, text=text)
-    found = sorted({domain.lower().removeprefix("*") for domain in domains})
+    # `*.` alone is a wildcard there; `*example.com` is of nobody, and no domain here.
+    found = sorted({domain.lower().removeprefix("*" if domain.startswith("*.") else "") for domain in domains})
     parts: list[Condition] = [{"email_domains": found}] if found else []
     if not file:
         return _any_of(parts), None
@@ -77,11 +78,13 @@ def _addresses(text: str) -> list[str]:
 
 def _by_group(given: Given) -> tuple[Condition, Item | None]:
     provider = given.text("provider") or "google"
-    groups = given.listed("allowed_groups", "keycloak_groups")
-    groups += given.listed("gitlab_groups") if provider == "gitlab" else ()
     roles = given.listed("allowed_roles") if provider == "keycloak-oidc" else ()
+    # One list counts there, never two. keycloak_groups is not looked at here; alone, it says what was meant.
+    own = ("gitlab_groups",) if provider == "gitlab" else ()
+    names = (*own, "allowed_groups", *(() if roles else ("keycloak_groups",)))
+    name = next((one for one in names if given.listed(one)), "allowed_groups")
+    groups = given.listed(name)
     if groups and provider not in READS_GROUPS:
-        name = "allowed_groups" if given.listed("allowed_groups") else "keycloak_groups"
         return {}, Item(option=name, outcome=Outcome.REFUSED, text=f"{provider} says groups in no claim")
     parts: list[Condition] = []
     if groups:

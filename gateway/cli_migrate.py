@@ -65,7 +65,7 @@ def _given(words: tuple[str, ...]) -> Given:
     file = words[0] if has_file else given.text("config")
     if not file and not words:
         raise ConfigurationError(["FILE is missing, or a command line after --"])
-    return given.over(read_file(read_text(file))) if file else given
+    return given.over(read_file(read_text(file)) if file else Given(values={}))
 
 
 def _write(path: Path, text: str, *, force: bool) -> None:

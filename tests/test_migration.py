@@ -262,8 +262,9 @@ def test_no_secret_is_written_or_said() -> None:
     assert "GATEWAY_SESSION__STORE__URL" in made.secrets
 
 
-def test_a_password_in_the_address_of_an_upstream_is_not_written_and_nobody_passes(tmp_path: Path) -> None:
-    made = converted('upstreams = ["http://user:hunter2@127.0.0.1:3000/"]', without="upstreams")
+@pytest.mark.parametrize("scheme", ["http", "file", "static"])
+def test_a_password_in_the_address_of_an_upstream_is_not_written_and_nobody_passes(scheme: str, tmp_path: Path) -> None:
+    made = converted(f'upstreams = ["{scheme}://user:hunter2@127.0.0.1:3000/"]', without="upstreams")
     assert "hunter2" not in f"{made.text}{made.report}{made.document}{made.problems}"
     assert (outcomes(made)["upstreams"], made.report.is_complete) == (Outcome.REFUSED, False)
     assert verdict(settings_of(made, tmp_path), "/", ALICE)[0] == "deny"
@@ -286,6 +287,12 @@ def test_a_password_in_the_address_of_an_upstream_is_not_written_and_nobody_pass
 def test_three_ways_of_saying_the_same(write: Callable[[], Any]) -> None:
     given = write()
     assert (given.listed("email_domains"), given.is_on("skip_auth_preflight"), given.unknown) == (("*",), True, ())
+
+
+def test_an_empty_list_on_the_command_line_takes_the_place_of_the_files() -> None:
+    file = read_file('skip_auth_routes = ["^/public$"]')
+    assert read_command_line([]).over(file).listed("skip_auth_routes") == ("^/public$",)
+    assert read_command_line(["--skip-auth-route="]).over(file).values == {}
 
 
 @pytest.mark.parametrize(

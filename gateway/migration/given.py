@@ -51,8 +51,9 @@ class Given:
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
     def over(self, other: Given) -> Given:
-        """Lay these over others."""
-        return Given(values={**other.values, **self.values}, unknown=(*other.unknown, *self.unknown))
+        """Lay these over others; a list that is empty here takes the place of one there."""
+        values = {name: value for name, value in {**other.values, **self.values}.items() if value != ()}
+        return Given(values=values, unknown=(*other.unknown, *self.unknown))
 
 
 def read_file(text: str) -> Given:
@@ -85,7 +86,7 @@ def read_command_line(words: Sequence[str]) -> Given:
         name = flag.replace("-", "_") if option is None else option.name
         more = option is not None and option.kind == "list" and name in found
         found[name] = f"{found[name]},{value}" if more else value
-    return _given(found.items())
+    return _given(found.items(), keep_empty=True)
 
 
 def _environment(text: str) -> Iterator[tuple[str, object]]:
@@ -104,7 +105,7 @@ def _unquoted(value: str) -> str:
     return value
 
 
-def _given(items: Iterable[tuple[str, object]]) -> Given:
+def _given(items: Iterable[tuple[str, object]], *, keep_empty: bool = False) -> Given:
     options = known_options()
     values: dict[str, Value] = {}
     unknown: list[str] = []
@@ -119,7 +120,7 @@ def _given(items: Iterable[tuple[str, object]]) -> Given:
         except ValueError as error:
             problems.append(f"{name}: {error}")
             continue
-        if value not in ("", ()):
+        if value not in ("", ()) or (keep_empty and value == ()):
             values[name] = value
     if problems:
         raise ConfigurationError(problems)

@@ -108,15 +108,15 @@ def _path(url: str) -> str:
 def _place(url: str) -> tuple[Place | None, Item | None]:
     parts, path = urlsplit(url), _path(url)
     pattern = f"{path.rstrip('/')}{EVERYTHING}" if path.endswith("/") else path
+    if "@" in parts.netloc:  # A password, which belongs into no file and no report.
+        text = f"{path}: its upstream is named with a password; have request_headers send it instead"
+        return Place(pattern=pattern, upstream=None), Item(option="upstreams", outcome=Outcome.REFUSED, text=text)
     if parts.scheme == "static":
         return None, Item(option="upstreams", outcome=Outcome.MAPPED, text=f"{url}: forward_auth, nothing is behind")
     if not is_pattern(pattern):
         return None, Item(option="upstreams", outcome=Outcome.REFUSED, text=f"{path}: cannot stand in a rule")
     if parts.scheme == "file":
         text = f"{url}: files are not served; nobody may pass there until a server of files is named"
-        return Place(pattern=pattern, upstream=None), Item(option="upstreams", outcome=Outcome.REFUSED, text=text)
-    if "@" in parts.netloc:  # A password, which belongs into no file and no report.
-        text = f"{path}: its upstream is named with a password; have request_headers send it instead"
         return Place(pattern=pattern, upstream=None), Item(option="upstreams", outcome=Outcome.REFUSED, text=text)
     upstream = f"unix:{parts.path}" if parts.scheme == "unix" else f"{parts.scheme}://{parts.netloc}"
     return Place(pattern=pattern, upstream=upstream), None

@@ -13,7 +13,7 @@ import click
 
 from gateway.app import Gateway
 from gateway.assembly import Outside
-from gateway.cli_registration import CONFIGURATION_EXIT_CODE
+from gateway.cli_failure import CONFIGURATION_EXIT_CODE, fail
 from gateway.config import Settings, load_standalone_settings
 from gateway.config_sources import ConfigurationError
 from gateway.errors import GatewayError, StoreUnavailable
@@ -62,8 +62,7 @@ def standalone_settings(path: str | None) -> Settings:
     try:
         return load_standalone_settings(path, os.environ)
     except ConfigurationError as error:
-        click.echo(str(error), err=True)
-        sys.exit(CONFIGURATION_EXIT_CODE)
+        fail(str(error))
 
 
 def _settings(path: str | None) -> Settings:

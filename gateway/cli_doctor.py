@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import click
 
 from gateway.assembly import Outside
-from gateway.cli_registration import CONFIGURATION_EXIT_CODE
+from gateway.cli_failure import CONFIGURATION_EXIT_CODE
 from gateway.config import load_document, settings_of
 from gateway.config_sources import ConfigurationError
 from gateway.doctor.configuration_findings import configuration_problems

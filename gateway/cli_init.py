@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import secrets
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import TextIO
 
 import click
 
-from gateway.cli_registration import CONFIGURATION_EXIT_CODE
+from gateway.cli_failure import fail
 from gateway.config import Settings, load_settings, load_standalone_settings
 from gateway.config_sources import SECRETS_VARIABLE, ConfigurationError
 from gateway.first_config import (
@@ -46,11 +45,11 @@ class _Asker:
             return str(click.prompt(text, default=default, value_proc=_asked(check), err=True))
         value = default if given is None else given
         if value is None:
-            _fail(f"{flag}: is missing")
+            fail(f"{flag}: is missing")
         try:
             return check(value)
         except ValueError as error:
-            _fail(f"{flag}: {error}")
+            fail(f"{flag}: {error}")
 
 
 @click.command()
@@ -144,9 +143,9 @@ def _secret(asker: _Asker, file: TextIO | None, *, public_client: bool) -> str:
     if public_client:
         return ""
     if file is not None:
-        return file.read().strip() or _fail("--client-secret-file: is empty")
+        return file.read().strip() or fail("--client-secret-file: is empty")
     if not asker.may_ask:
-        _fail("--client-secret-file: is missing; --public-client where there is no secret")
+        fail("--client-secret-file: is missing; --public-client where there is no secret")
     text = "The client secret (empty: none)"
     return str(click.prompt(text, default="", hide_input=True, show_default=False, err=True)).strip()
 
@@ -155,13 +154,13 @@ def _write(made: FirstConfig, output: Path, directory: Path, *, force: bool) -> 
     files = secret_files(directory, made)
     there = [str(path) for path in (output, *files) if path.exists()]
     if there and not force:
-        _fail(f"{', '.join(there)}: there already; nothing was written; see --force", code=1)
+        fail(f"{', '.join(there)}: there already; nothing was written; see --force", code=1)
     try:
         for path, value in files.items():
             write_whole(path, f"{value}\n", replace=force)
         write_whole(output, made.text, mode=READABLE, replace=force)
     except OSError as error:
-        _fail(f"{error.filename or output}: cannot be written: {error.strerror}", code=1)
+        fail(f"{error.filename or output}: cannot be written: {error.strerror}", code=1)
 
 
 def _loaded(answers: FirstAnswers, output: Path, directory: Path) -> Settings:
@@ -169,7 +168,7 @@ def _loaded(answers: FirstAnswers, output: Path, directory: Path) -> Settings:
     try:
         return load(str(output), {SECRETS_VARIABLE: str(directory)})
     except ConfigurationError as error:
-        _fail(f"{output} was written and cannot be used:\n{error}")
+        fail(f"{output} was written and cannot be used:\n{error}")
 
 
 def _tell(answers: FirstAnswers, settings: Settings, output: Path, directory: Path, *, as_json: bool) -> None:
@@ -230,8 +229,3 @@ def _asked(check: Callable[[str], str]) -> Callable[[str], str]:
             raise click.UsageError(str(error)) from None
 
     return checked
-
-
-def _fail(message: str, *, code: int = CONFIGURATION_EXIT_CODE) -> NoReturn:
-    click.echo(message, err=True)
-    sys.exit(code)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
-from gateway.cli_registration import CONFIGURATION_EXIT_CODE
+from gateway.cli_failure import CONFIGURATION_EXIT_CODE, fail
 from gateway.config_sources import ConfigurationError
 from gateway.migration.conversion import Conversion, convert, read_text, report_items
 from gateway.migration.given import Given, read_command_line, read_file
@@ -45,7 +44,7 @@ def oauth2_proxy(
     try:
         made = convert(_given(words), public_url)
     except (ConfigurationError, OSError, UnicodeDecodeError) as error:
-        _fail(str(error))
+        fail(str(error))
     if output is not None:
         _write(Path(output), made.text, force=force)
     if as_json:
@@ -72,9 +71,9 @@ def _write(path: Path, text: str, *, force: bool) -> None:
     try:
         write_whole(path, text, mode=READABLE, replace=force)
     except FileExistsError:
-        _fail(f"{path}: is there already; see --force")
+        fail(f"{path}: is there already; see --force")
     except OSError as error:
-        _fail(f"{path}: cannot be written: {error.strerror}")
+        fail(f"{path}: cannot be written: {error.strerror}")
 
 
 def _report(made: Conversion) -> None:
@@ -94,8 +93,3 @@ def _members(made: Conversion) -> dict[str, object]:
         "secrets": dict(made.secrets),
         "problems": list(made.problems),
     }
-
-
-def _fail(message: str) -> NoReturn:
-    click.echo(message, err=True)
-    sys.exit(CONFIGURATION_EXIT_CODE)

@@ -5,22 +5,20 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import TextIO
 
 import click
 
 from gateway.assembly import Outside, back_channel
+from gateway.cli_failure import fail
 from gateway.config import load_settings_to_register
 from gateway.config_provider import ProviderSettings
 from gateway.config_sources import ConfigurationError
 from gateway.errors import GatewayError
 from gateway.registrar import Registrar, TokenClient, read_registration, write_registration
-
-CONFIGURATION_EXIT_CODE = 2
 
 _config = click.option("--config", "path", type=click.Path(), help="The configuration file (default: config.yaml).")
 _provider = click.option("--provider", "name", help="Which of several providers.")
@@ -55,7 +53,7 @@ def register(  # noqa: PLR0913 - one parameter for each option.
     """
     settings, file = _target(path, name)
     if file.exists() != update:
-        _fail(f"{file}: there is {'no' if not file.exists() else 'a'} registration; see --update")
+        fail(f"{file}: there is {'no' if not file.exists() else 'a'} registration; see --update")
     token_client = None
     if token_client_id is not None:
         secret = "" if token_client_secret_file is None else token_client_secret_file.read().strip()
@@ -71,7 +69,7 @@ def register(  # noqa: PLR0913 - one parameter for each option.
             registration = registrar.register(wanted, token)
         write_registration(file, registration)
     except (GatewayError, OSError) as error:
-        _fail(str(error))
+        fail(str(error))
     click.echo(f"registered     {settings.issuer}\nclient_id      {registration.client_id}\nkept in        {file}")
 
 
@@ -86,7 +84,7 @@ def unregister(path: str | None, name: str | None, *, forget: bool) -> None:
         _registrar(settings).unregister(read_registration(file, settings.issuer))
     except GatewayError as error:
         if not forget:
-            _fail(f"{error}\n{file} was left as it is; --forget removes it all the same")
+            fail(f"{error}\n{file} was left as it is; --forget removes it all the same")
         click.echo(f"the provider did not end it: {error}", err=True)
     file.unlink(missing_ok=True)
     click.echo(f"unregistered   {settings.issuer}")
@@ -96,12 +94,12 @@ def _target(path: str | None, name: str | None) -> tuple[ProviderSettings, Path]
     try:
         providers = load_settings_to_register(path, os.environ)
     except ConfigurationError as error:
-        _fail(str(error))
+        fail(str(error))
     found = providers.get(name) if name else next(iter(providers.values())) if len(providers) == 1 else None
     if found is None:
-        _fail(f"--provider: name one of {', '.join(sorted(providers))}")
+        fail(f"--provider: name one of {', '.join(sorted(providers))}")
     if not found.registration:
-        _fail("provider.registration: is missing; name the file to keep the registration in")
+        fail("provider.registration: is missing; name the file to keep the registration in")
     return found, Path(found.registration)
 
 
@@ -119,10 +117,5 @@ def _parsed(members: Iterable[str]) -> dict[str, object]:
         except ValueError:
             parsed[name] = value  # A bare word is a text.
         if not mark or not name:
-            _fail(f"--member {member}: write NAME=JSON")
+            fail(f"--member {member}: write NAME=JSON")
     return parsed
-
-
-def _fail(message: str) -> NoReturn:
-    click.echo(message, err=True)
-    sys.exit(CONFIGURATION_EXIT_CODE)

@@ -7,11 +7,10 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
-from gateway.cli_registration import CONFIGURATION_EXIT_CODE
+from gateway.cli_failure import fail
 from gateway.config import load_settings
 from gateway.config_sources import ConfigurationError
 from gateway.errors import GatewayError
@@ -58,7 +57,7 @@ def explain(  # noqa: PLR0913 - one parameter for each option.
         target = target_of(method, whole, client)
         name = provider or next(iter(settings.providers))
         if name not in settings.providers:
-            _fail(f"{name} is not among the providers")
+            fail(f"{name} is not among the providers")
         issuer = settings.providers[name].issuer
         session = None if claims is None else session_of(_read(claims), scope, name, issuer, now)
         if as_json:
@@ -67,7 +66,7 @@ def explain(  # noqa: PLR0913 - one parameter for each option.
         for line in explained(settings, target, session, now):
             click.echo(line)
     except ConfigurationError as error:
-        _fail(str(error))
+        fail(str(error))
     except GatewayError as error:
         refused = {"verdict": "refused", "code": error.problem.code, "detail": error.detail}
         click.echo(json.dumps(refused, indent=2) if as_json else f"refused: {error}")
@@ -79,12 +78,7 @@ def _read(path: str) -> dict[str, object]:
         text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
         claims = json.loads(text)
     except (OSError, ValueError) as error:
-        _fail(f"{path}: {error}")
+        fail(f"{path}: {error}")
     if not isinstance(claims, dict):
-        _fail(f"{path}: is not a JSON object")
+        fail(f"{path}: is not a JSON object")
     return claims
-
-
-def _fail(message: str) -> NoReturn:
-    click.echo(message, err=True)
-    sys.exit(CONFIGURATION_EXIT_CODE)

@@ -7,14 +7,14 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 import click
 
 from gateway.administration import MAX_LISTED, Administration, Wanted, card_members
 from gateway.assembly import Outside, make_store
 from gateway.backends.base import UnlistableStore
-from gateway.cli_registration import CONFIGURATION_EXIT_CODE
+from gateway.cli_failure import fail
 from gateway.config import load_settings
 from gateway.config_sources import ConfigurationError
 from gateway.envelope import Card
@@ -75,15 +75,15 @@ def _asked(path: str | None, ask: Callable[[Administration], T]) -> T:
     try:
         settings = load_settings(path, os.environ)
         if settings.store.type == "memory":
-            _fail("session.store.type: memory is inside the gateway's process; ask <prefix>/admin/sessions there")
+            fail("session.store.type: memory is inside the gateway's process; ask <prefix>/admin/sessions there")
         issuers = [one.issuer for one in settings.providers.values()]
         return ask(Administration(store=make_store(settings, Outside()), issuers=issuers))
     except UnlistableStore:
-        _fail("This kind of store cannot list what it holds; `revoke` works.", code=1)
+        fail("This kind of store cannot list what it holds; `revoke` works.", code=1)
     except ConfigurationError as error:
-        _fail(str(error))
+        fail(str(error))
     except GatewayError as error:
-        _fail(error.detail or str(error), code=1)
+        fail(error.detail or str(error), code=1)
 
 
 def _print_table(cards: Sequence[Card]) -> None:
@@ -98,8 +98,3 @@ def _print_table(cards: Sequence[Card]) -> None:
 
 def _local(time: int) -> str:
     return datetime.fromtimestamp(time, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
-
-
-def _fail(message: str, *, code: int = CONFIGURATION_EXIT_CODE) -> NoReturn:
-    click.echo(message, err=True)
-    sys.exit(code)

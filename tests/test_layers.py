@@ -70,9 +70,8 @@ ORDER: Final = (
         "doctor.upstream_facts", "doctor.outside_facts", "doctor.configuration_findings", "doctor.facts",
         "doctor.provider_findings", "doctor.feature_findings", "doctor.probe_findings", "doctor.store_findings",
         "doctor.outside_findings", "doctor.upstream_findings", "doctor.examination",
-        "cli_registration", "cli_check", "cli_init", "cli_migrate", "cli_routes", "cli_sessions", "cli_doctor", "cli",
-        "cli_reference",
-        "gateway",
+        "cli_failure", "cli_registration", "cli_check", "cli_init", "cli_migrate", "cli_routes", "cli_sessions",
+        "cli_doctor", "cli", "cli_reference", "gateway",
     ),
 )  # fmt: skip
 """L0 to L6, each in its own order: a module imports only what stands before it. `gateway` is the package itself."""

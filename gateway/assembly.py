@@ -44,11 +44,12 @@ class Outside:
 def make_providers(settings: Settings, outside: Outside, recorder: Recorder | None = None) -> Mapping[str, Provider]:
     """Make the providers by name; `recorder` takes note of the calls to them."""
     alone = len(settings.providers) == 1
-    channels = {
-        name: back_channel(one, outside, alone=alone, recorder=recorder) for name, one in settings.providers.items()
-    }
     return {
-        name: Provider(settings=one, channel=channels[name], clock=outside.clock)
+        name: Provider(
+            settings=one,
+            channel=back_channel(one, outside, alone=alone, recorder=recorder),
+            clock=outside.clock,
+        )
         for name, one in settings.providers.items()
     }
 

@@ -24,7 +24,6 @@ from gateway.first_config import (
     checked_store,
     checked_upstream,
     first_config,
-    secret_files,
     warnings_of,
 )
 from gateway.presets import PRESET_NAMES, PRESETS, QUESTIONS, Preset, preset_named
@@ -151,7 +150,7 @@ def _secret(asker: _Asker, file: TextIO | None, *, public_client: bool) -> str:
 
 
 def _write(made: FirstConfig, output: Path, directory: Path, *, force: bool) -> None:
-    files = secret_files(directory, made)
+    files = {directory / name: value for name, value in made.secrets.items()}
     there = [str(path) for path in (output, *files) if path.exists()]
     if there and not force:
         fail(f"{', '.join(there)}: there already; nothing was written; see --force", code=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -148,8 +147,3 @@ def _checked(check: Callable[[], T]) -> T:
         return check()
     except ValidationError as error:
         raise ValueError(str(error.errors()[0]["msg"]).removeprefix("Value error, ")) from None
-
-
-def secret_files(directory: Path, config: FirstConfig) -> Mapping[Path, str]:
-    """Name the files of the secrets."""
-    return {directory / name: value for name, value in config.secrets.items()}

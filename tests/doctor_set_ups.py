@@ -61,9 +61,20 @@ def diagnosed(set_up: SetUp) -> list[Finding]:
     return examine(gather(patient, set_up.outside, lambda _: None))
 
 
+def in_directory(set_up: SetUp, directory: Path) -> SetUp:
+    """Have a set-up that runs keep its sessions, and be examined, in a directory of its own."""
+    store = {"type": "file", "path": str(directory / "sessions")}
+    return replace(set_up, directory=directory).changed({"session": {"store": store}})
+
+
 def codes(findings: Sequence[Finding]) -> list[str]:
     """Name what is not well."""
     return [one.code for one in findings if one.severity in (Severity.FAILED, Severity.WARNING)]
+
+
+def found(set_up: SetUp) -> list[str]:
+    """Tell what is wrong with a set-up whose gateway does not run."""
+    return [code for code in codes(diagnosed(set_up)) if code != "outside_refused"]
 
 
 @contextmanager

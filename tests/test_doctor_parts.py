@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pytest
 from cryptography.x509 import DNSName
-from doctor_set_ups import CLIENT_SECRET, SetUp, codes, diagnosed, raw_server, run_set_up
+from doctor_set_ups import CLIENT_SECRET, SetUp, codes, diagnosed, found, in_directory, raw_server, run_set_up
 from peers.listener import Answer, run_listener
 from peers.matrix_tls import SERVER_NAMES, make_tls_material
 from peers.servers import LOOPBACK, free_port
@@ -44,12 +44,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SetUp]:
 
 @pytest.fixture
 def set_up(running: SetUp, tmp_path: Path) -> SetUp:
-    store = {"type": "file", "path": str(tmp_path / "sessions")}
-    return replace(running, directory=tmp_path).changed({"session": {"store": store}})
-
-
-def found(set_up: SetUp) -> list[str]:
-    return [code for code in codes(diagnosed(set_up)) if code != "outside_refused"]
+    return in_directory(running, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import pytest
-from doctor_set_ups import CLIENT_ID, CLIENT_SECRET, SetUp, codes, diagnosed, run_set_up
+from doctor_set_ups import CLIENT_ID, CLIENT_SECRET, SetUp, codes, diagnosed, found, in_directory, run_set_up
 from redis import Redis
 
 from .node_provider import Features, NodeProvider, run_node_provider
@@ -31,12 +30,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SetUp]:
 
 @pytest.fixture
 def set_up(running: SetUp, tmp_path: Path) -> SetUp:
-    store = {"type": "file", "path": str(tmp_path / "sessions")}
-    return replace(running, directory=tmp_path).changed({"session": {"store": store}})
-
-
-def found(set_up: SetUp) -> list[str]:
-    return [code for code in codes(diagnosed(set_up)) if code != "outside_refused"]
+    return in_directory(running, tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,12 @@ WHOLE: Final = ("ok", "big", "slow", "last")
 LEAVES: Final = 0.02
 """The share of requests whose client leaves without waiting for the answer."""
 
+TARGETS: Final = 64
+"""How many targets of a kind there are: more than clients, so that an answer that went astray shows, and few enough
+that a worker soon knows them all, and what it remembers of them is not taken for a leak."""
+
 MAX_GROWN_MIB: Final = 8.0
+"""In the last third, when the worker has seen every kind of request."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -62,7 +67,8 @@ class _Site:
 
 
 def soak(directory: Path, face: Face, users: Sequence[str], *, seconds: float) -> Soaked:
-    """Ask for that many seconds; workers are replaced in the first third, and the last is weighed."""
+    """Ask for that many seconds: workers are replaced in the first third, the last one warms up in the second, and is
+    weighed before and after the third."""
     port, upstream = free_port(), free_port()
     origin = origin_at(port)
     with ExitStack() as stack:
@@ -94,6 +100,7 @@ async def _soak(site: _Site, seconds: float) -> Soaked:
         os.kill(site.master, signal.SIGHUP)
         soaked.reloads += 1
     worker = await _only_worker(site, end)
+    await asyncio.sleep(max(0.0, began + seconds * 2 / 3 - time.monotonic()))
     before = _resident(worker)
     await asyncio.sleep(max(0.0, end - 1 - time.monotonic()))
     during = _files(worker)
@@ -125,7 +132,7 @@ async def _client(site: _Site, soaked: Soaked, marks: "itertools.count[int]", en
     while time.monotonic() < end:
         visitor = chance.choice(site.visitors)
         (kind,) = chance.choices(list(KINDS), weights=list(KINDS.values()))
-        target = f"/{kind}/{next(marks)}" if chance.random() < 0.5 else f"/{kind}/again"
+        target = f"/{kind}/{next(marks) % TARGETS}" if chance.random() < 0.5 else f"/{kind}/again"
         leaves = chance.random() < LEAVES
         wire, told = await _ask(site, wire, visitor, target, leaves=leaves)
         soaked.seen[f"{kind}: {told}"] += 1

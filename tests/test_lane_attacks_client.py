@@ -55,6 +55,7 @@ def around(app: WSGIApplication) -> Iterator[Callable[[], socket.socket]]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lane, "TICK_SECONDS", 0.02)
     monkeypatch.setattr(client, "LINGER_SECONDS", 0.1)
+    monkeypatch.setattr(client, "MAX_LINGER_SECONDS", 0.3)
 
 
 def settled(read: Callable[[], int]) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+import pytest
 from samples import SESSION
 
 from gateway.errors import STORE_DOWN, StoreUnavailable
@@ -74,6 +75,35 @@ def test_after_a_failure_requests_write_by_themselves_for_a_while() -> None:
     assert noting.is_done
     now[0] += FAILED_SECONDS
     assert noting.note(held("a"))
+
+
+@pytest.mark.parametrize(
+    ("error", "written"),
+    [
+        pytest.param(StoreUnavailable(STORE_DOWN, "for the test"), ["b", "a", "c"], id="the-store-was-away"),
+        pytest.param(ValueError("for the test"), ["b", "c"], id="it-cannot-be-written"),
+    ],
+)
+def test_what_could_not_be_written_takes_nothing_with_it(error: Exception, written: list[str]) -> None:
+    done: list[str] = []
+    now = [0.0]
+    failures = iter([None, error])
+
+    def write(one: HeldSession) -> None:
+        failure = next(failures, None) if one.session.id in ("b", "a") else None
+        if failure is not None:
+            raise failure
+        done.append(one.session.id)
+
+    noting = Uses(write, clock=lambda: now[0])
+    for name in ("b", "a", "c"):
+        assert noting.note(held(name))
+    noting.step()
+    until(lambda: noting.is_done)
+    noting.step()
+    now[0] += FAILED_SECONDS
+    noting.step()
+    until(lambda: done == written)
 
 
 def test_while_a_use_waits_for_too_long_requests_write_by_themselves() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.lane.client_answer import ClientAnswer, Fields
 from gateway.lane.hanging_up import has_hung_up, reset
-from gateway.lane.incoming import MAX_BODY_WAITING, Incoming, Refused
+from gateway.lane.incoming import MAX_BODY_WAITING, Incoming
 from gateway.lane.patience import STALL_SECONDS, Patience
 from gateway.lane.request_queue import RequestQueue
 from gateway.lane.serving import Serving, answer_head, refusal
@@ -18,6 +18,9 @@ GONE_SECONDS = 5.0
 """How long a client that has closed its side, and may be gone, is answered without a word."""
 
 LINGER_SECONDS = 2.0
+MAX_LINGER_SECONDS = 30.0
+"""How long it is listened at the end to whoever goes on speaking, and how long to whoever is silent."""
+
 AT_ONCE = 16
 """How many requests of a client are begun before others have their turn."""
 
@@ -37,9 +40,10 @@ class ClientConnection(asyncio.Protocol):
         self._over = False
         self._paused = False
         self._advancing = False
+        self._catching_up = False
         self._said_all = False
         self._is_leaving = False
-        self._since = serving.now
+        self._since = self._over_since = serving.now
         self._patience = Patience(serving.now)
         self._answer: ClientAnswer | None = None
 
@@ -56,6 +60,8 @@ class ClientConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Read on, and begin the next request if there is one."""
         if self._over:
+            if self._serving.now - self._over_since < MAX_LINGER_SECONDS:
+                self._since = self._serving.now
             return
         if not self._requests.in_head:  # Whoever sends a head octet by octet has no more time for it than others.
             self._since = self._serving.now
@@ -68,6 +74,9 @@ class ClientConnection(asyncio.Protocol):
         """Go on with what was asked: a client that has said all cannot be told from one that is gone, until we send."""
         self._since = self._serving.now
         self._said_all = True
+        if self._over:
+            self.transport.close()
+            return True
         self._requests.fail()
         if self._current is None and self._requests.is_empty:
             self._over = True
@@ -98,8 +107,8 @@ class ClientConnection(asyncio.Protocol):
             self.resume_reading()
 
     def pause_reading(self) -> None:
-        """Read nothing more of the client for now."""
-        if not self._paused and not self.transport.is_closing():
+        """Read nothing more of the client for now; at the end, what comes is read to be forgotten."""
+        if not self._paused and not self._over and not self.transport.is_closing():
             self._paused = True
             self.transport.pause_reading()
 
@@ -165,7 +174,7 @@ class ClientConnection(asyncio.Protocol):
             self._advance()
             self.resume_reading()
         else:
-            self._hang_up(unread=not incoming.complete)
+            self._hang_up()
 
     def abort(self) -> None:
         """Break off in the middle of an answer, so that the client sees that it is not complete."""
@@ -220,12 +229,8 @@ class ClientConnection(asyncio.Protocol):
                 self.abort()
         elif not current.complete and not current.failed and self._is_waited_for and silent > STALL_SECONDS:
             current.fail()
-        elif current.complete and self._has_left_unseen():
+        elif current.complete and self._paused and has_hung_up(self.transport):
             self._is_leaving, self._since = True, self._serving.now
-
-    def _has_left_unseen(self) -> bool:
-        """Look at what is not read, as there are requests behind this one that wait."""
-        return self._paused and not self.transport.is_closing() and has_hung_up(self.transport)
 
     @property
     def _is_waited_for(self) -> bool:
@@ -239,6 +244,10 @@ class ClientConnection(asyncio.Protocol):
             self._begin_some()
         finally:
             self._advancing = False
+        if self._requests.is_behind and not self._catching_up and not self._over:
+            self._catching_up = True
+            self.pause_reading()
+            self._serving.loop.call_soon(self._catch_up)
         current = self._current
         if current is None and self.is_writable and not self._over:
             self._end_if_all_is_read()
@@ -260,24 +269,29 @@ class ClientConnection(asyncio.Protocol):
         self._advance()
         self.resume_reading()
 
+    def _catch_up(self) -> None:
+        self._catching_up = False
+        if not self._over:
+            self._requests.read_on()
+            self._go_on()
+
     def _end_if_all_is_read(self) -> None:
-        if self._requests.refused is not None:
+        refused = self._requests.refused
+        if refused is not None:
             if self._requests.is_empty:
-                self._refuse(self._requests.refused)
+                self.transport.write(refusal(refused, self._serving.date))
+                self._hang_up()
         elif self._said_all and self._requests.is_empty:
-            self._hang_up(unread=False)
+            self._hang_up()
 
-    def _refuse(self, refused: Refused) -> None:
-        self.transport.write(refusal(refused, self._serving.date))
-        self._hang_up(unread=True)
-
-    def _hang_up(self, *, unread: bool) -> None:
+    def _hang_up(self) -> None:
         self._over = True
-        self._since = self._serving.now
-        if unread and self.transport.can_write_eof():
+        self._since = self._over_since = self._serving.now
+        if not self._said_all and self.transport.can_write_eof():
             # To close with octets unread would reset the connection, and the answer might be lost (RFC 9112 9.6).
             self.transport.write_eof()
             if self._paused:
+                self._paused = False
                 self.transport.resume_reading()
         else:
             self.transport.close()

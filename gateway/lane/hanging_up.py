@@ -12,6 +12,8 @@ _RESET = struct.pack("ii", 1, 0)
 
 def has_hung_up(transport: Any) -> bool:
     """Tell whether the other end has said all, or is gone: nobody is told while nothing is read of it."""
+    if transport.is_closing():
+        return False
     poller = select.poll()
     poller.register(transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
     return bool(poller.poll(0))

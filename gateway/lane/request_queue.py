@@ -15,6 +15,9 @@ MAX_WAITING = 16
 PIECE = 16 * 1024
 """How many octets are read at once, in which there may be some hundred requests."""
 
+MAX_BODY_PIECES = 512
+"""In how many pieces a body may come before others have their turn: chunks can be of one octet each."""
+
 
 class RequestQueue:
     """Reads what a client sends; `refused` is set by what is no request, after which nothing is read."""
@@ -33,6 +36,11 @@ class RequestQueue:
         return self._reader.in_head
 
     @property
+    def is_behind(self) -> bool:
+        """Whether more of what has come can be read, and was only left for others to have their turn."""
+        return bool(self._unread) and self._reads_on
+
+    @property
     def has_room(self) -> bool:
         """Whether more can be read."""
         if self._unread or self.refused is not None or len(self._waiting) >= MAX_WAITING:
@@ -48,13 +56,16 @@ class RequestQueue:
         """Read on, or keep what has come for when there is room."""
         if self.refused is None:
             self._unread = self._unread + data if self._unread else data
-            self._read()
+            self.read_on()
 
     def take(self) -> Incoming | None:
-        """Hand out the next request, if there is one."""
+        """Hand out the next request, if there is one, and read on where it makes room."""
         if not self._waiting:
-            self._read()
-        return self._waiting.popleft() if self._waiting else None
+            self.read_on()
+        taken = self._waiting.popleft() if self._waiting else None
+        if self._unread:
+            self.read_on()
+        return taken
 
     def fail(self) -> None:
         """Take note that nothing more will come: a body that is not complete has failed."""
@@ -66,9 +77,11 @@ class RequestQueue:
         self._upgrading = None
         self._reader = RequestReader(self._base, self._waiting.append)
 
-    def _read(self) -> None:
+    def read_on(self) -> None:
+        """Read what has come, as far as there is room, and not more at once than others can wait for."""
+        last = self._reader.body_pieces + MAX_BODY_PIECES
         try:
-            while self._unread and self._reads_on:
+            while self.is_behind and self._reader.body_pieces < last:
                 self._read_piece()
         except Refused as refused:
             self.refused = refused
@@ -77,9 +90,7 @@ class RequestQueue:
 
     @property
     def _reads_on(self) -> bool:
-        # What belongs to the last that was read is read in any case: its body, or that it cannot be.
-        is_begun = self._upgrading is not None or self._reader.reading is not None
-        return is_begun or len(self._waiting) < MAX_WAITING
+        return self._upgrading is not None or len(self._waiting) < MAX_WAITING
 
     def _read_piece(self) -> None:
         if self._upgrading is not None:

@@ -21,7 +21,7 @@ MAX_HEAD = 65536
 class RequestReader:
     """Reads the requests of one connection; `begun` is given each as soon as its head is read.
 
-    `base` are the members that all environs of the connection have.
+    `base` are the members that all environs of the connection have; `body_pieces` counts what was read of bodies.
     """
 
     def __init__(self, base: Mapping[str, Any], begun: Callable[[Incoming], None]) -> None:
@@ -42,6 +42,7 @@ class RequestReader:
         self._recollections = Recollections()
         self.reading: Incoming | None = None
         self.in_head = False
+        self.body_pieces = 0
 
     def feed(self, data: bytes) -> bytes:
         """Read on; returns what lies behind a request that asks for an upgrade, after which nothing more is read.
@@ -51,6 +52,7 @@ class RequestReader:
         between = not self.in_head and self.reading is None and (self._last is None or self._last.keep_alive)
         known = self._recollections.recall(data) if between else None
         if known is not None:
+            self._pending = 0
             self._begun(known)
             return b""
         self._requests = 0
@@ -156,6 +158,7 @@ class RequestReader:
     def on_body(self, data: bytes) -> None:
         """Hand on a piece of the body."""
         self._has_moved = True
+        self.body_pieces += 1
         if self.reading is not None:
             self.reading.body(data)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from gateway.problem import StoreUnavailable
 from gateway.session import MAX_TOUCH_INTERVAL
 from gateway.store import HeldSession
 
@@ -35,7 +37,7 @@ class Uses:
         self._due_since = self._under_way_since = 0.0
         self._due: dict[bytes, HeldSession] = {}
         self._fails_until = 0.0
-        self._under_way: Future[None] | None = None
+        self._under_way: Future[list[HeldSession]] | None = None
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="gateway-uses")
 
     def note(self, held: HeldSession) -> bool:
@@ -53,7 +55,10 @@ class Uses:
 
     def step(self) -> None:
         """Write what is due, unless that is under way."""
-        if self._due and self._is_idle:
+        if not self._is_idle:
+            return
+        self._put_back()
+        if self._due and self._clock() >= self._fails_until:
             self._begin()
 
     @property
@@ -63,6 +68,8 @@ class Uses:
 
     def close(self) -> None:
         """Write the rest, behind what is being written, and no more."""
+        if self._is_idle:
+            self._put_back()
         if self._due:
             self._begin()
         self._threads.shutdown(wait=False)
@@ -72,19 +79,37 @@ class Uses:
         self._under_way_since = self._due_since
         self._under_way = self._threads.submit(self._write_all, list(due.values()))
 
+    def _put_back(self) -> None:
+        """Have written with the next what could not be; it has been waiting since then."""
+        failed = [] if self._under_way is None else self._under_way.result()
+        self._under_way = None
+        if failed:
+            self._due = {**{held.handle: held for held in failed}, **self._due}
+            self._due_since = self._under_way_since
+
     def _oldest(self, now: float) -> float:
         """Tell since when a use has been waiting, `now` if none has."""
         if not self._is_idle:
             return self._under_way_since
         return self._due_since if self._due else now
 
-    def _write_all(self, due: Iterable[HeldSession]) -> None:
-        try:
-            for held in due:
-                self._write(held)
-        except Exception as error:  # noqa: BLE001 - the next requests will find the same, and say so.
-            _log.warning("that sessions are used could not be written down: %s", error)
-            self._fails_until = self._clock() + FAILED_SECONDS
+    def _write_all(self, due: Iterable[HeldSession]) -> list[HeldSession]:
+        """Write them, and return those that can be later."""
+        left = deque(due)
+        while left:
+            try:
+                self._write(left[0])
+            except StoreUnavailable as error:
+                self._has_failed(error)
+                return list(left)  # To each of the others it would say the same.
+            except Exception as error:  # noqa: BLE001 - it would fail again; the next request will find out, and say so.
+                self._has_failed(error)
+            left.popleft()
+        return []
+
+    def _has_failed(self, error: Exception) -> None:
+        _log.warning("that a session is used could not be written down: %s", error)
+        self._fails_until = self._clock() + FAILED_SECONDS
 
     @property
     def _is_idle(self) -> bool:

@@ -2,21 +2,26 @@
 
 import asyncio
 import datetime
+import gc
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
 
 import pytest
 import uvloop
 from answering import hello, run_before
 from harness import base_config
 from lane_face import run_lane
+from peers.listener import Answer, run_listener
 from raw_origin import OK, origin, origin_at
 from test_lane_attacks_upstream import GET, SECONDS, WEBSOCKET, answer, eventually
 from test_lane_recollection import connected, request
@@ -25,7 +30,8 @@ from gateway import Gateway
 from gateway.devtls import localhost_certificate
 from gateway.lane.listening import Listening
 from gateway.lane.pool import AsyncPool
-from gateway.lane.tls import Records
+from gateway.lane.records import MAX_EMPTY, RECORDS_AT_ONCE, Records
+from gateway.lane.tls import TlsTransport
 from gateway.renewal import MIN_TOKEN_AGE
 from gateway.store import HeldSession
 from gateway.upstream_origin import NotConnected
@@ -250,7 +256,7 @@ def test_records_are_followed_whatever_their_parts(piece: int) -> None:
     ends = {10, 15, 276}
     followed = Records()
     for at in range(0, len(records), piece):
-        followed.follow(records[at : at + piece])
+        followed.follow(records[at : at + piece], 9)
         assert followed.is_between is (min(at + piece, len(records)) in ends)
 
 
@@ -340,12 +346,18 @@ def test_a_token_that_was_refused_is_renewed_when_the_body_comes_late(
 
 
 @contextmanager
-def serving_tls(url: str, context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+def serving_tls(
+    url: str,
+    context: ssl.SSLContext,
+    monkeypatch: pytest.MonkeyPatch,
+    config: Mapping[str, object] = MappingProxyType({}),
+) -> Iterator[int]:
     """Run a lane whose clients speak TLS; yields its port."""
     document = {
         **base_config({"type": "memory"}),
         "upstream": url,
         "routes": [{"path": "/**", "access": "public"}],
+        **config,
     }
     init = Listening.__init__
     monkeypatch.setattr(Listening, "__init__", lambda self, *given: init(self, *given, context=context))
@@ -401,3 +413,110 @@ def test_a_handshake_that_fails_is_no_connection(said: bytes | None, code: str) 
         accepted.result().close()
         loop.run_until_complete(asyncio.sleep(0.01))
     assert error.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("records", "status"),
+    [pytest.param(MAX_EMPTY // 2, b"200", id="some"), pytest.param(MAX_EMPTY * 2, b"502", id="without-end")],
+)
+def test_only_so_many_records_in_a_row_may_bring_nothing(tmp_path: Path, records: int, status: bytes) -> None:
+    """A record of 27 octets that changes the keys is 50 microseconds of the loop: 540 kB/s would be all of a worker."""
+    files = localhost_certificate(tmp_path, datetime.datetime.now(datetime.timezone.utc))  # noqa: UP017
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key)
+    context.num_tickets = records
+
+    def script(peer: Peer) -> None:
+        peer.read()
+        peer.send(OK)
+        peer.read()
+
+    own = Tls(server=context, trusted=str(files.certificate))
+    with upstream(context, script) as url, before(url, own) as open_it, open_it() as sock:
+        sock.sendall(GET)
+        assert head(sock).startswith(b"HTTP/1.1 " + status)
+
+
+@pytest.mark.parametrize("size", [1, 100, 16384], ids=lambda size: f"{size} octets")
+def test_records_of_any_size_are_read_in_turns_and_none_is_lost(
+    monkeypatch: pytest.MonkeyPatch, tls: Tls, size: int
+) -> None:
+    turns: list[int] = []
+    follow = Records.follow
+
+    def counting(self: Records, data: bytes | memoryview, most: int) -> tuple[int, int]:
+        octets, ended = follow(self, data, most)
+        turns.append(ended)
+        return octets, ended
+
+    monkeypatch.setattr(Records, "follow", counting)
+    requests = GET * (30 if size == 1 else 500)
+    with (
+        run_listener(lambda _: Answer(body="ok")) as app,
+        serving_tls(app.origin, tls.server, monkeypatch) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as sock,
+    ):
+        context = ssl.create_default_context(cafile=tls.trusted)
+        with context.wrap_socket(sock, server_hostname="localhost") as client:
+            for at in range(0, len(requests), size):
+                client.sendall(requests[at : at + size])
+            received = b""
+            while received.count(b"HTTP/1.1 200") < len(requests) // len(GET):
+                received += client.recv(65536)
+    assert max(turns) <= RECORDS_AT_ONCE
+    assert sum(turns) >= len(requests) // size
+
+
+def test_a_tunnel_whose_client_broke_off_and_takes_nothing_ends(monkeypatch: pytest.MonkeyPatch, tls: Tls) -> None:
+    monkeypatch.setattr("gateway.lane.tls.LAST_SECONDS", 0.2)
+    monkeypatch.setattr("gateway.lane.tunnel.LINGER_SECONDS", 0.2)
+    is_over = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.read()
+        peer.send(SWITCH)
+        with suppress(OSError):
+            while True:
+                peer.send(bytes(65536))
+        is_over.set()
+
+    with upstream(tls.server, script) as url:
+        connection = {"upstream_connection": {"verify_tls": tls.trusted}}
+        with (
+            serving_tls(url, tls.server, monkeypatch, connection) as port,
+            socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as sock,
+        ):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32768)
+            context = ssl.create_default_context(cafile=tls.trusted)
+            client = context.wrap_socket(sock, server_hostname="localhost")
+            client.sendall(WEBSOCKET)
+            head(client)
+            time.sleep(0.3)
+            raw = socket.socket(fileno=client.detach())
+            with raw:
+                raw.shutdown(socket.SHUT_WR)  # Without a closure alert, and nothing is read any more.
+                assert is_over.wait(SECONDS)
+
+
+def test_a_connection_that_is_closed_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, tls: Tls) -> None:
+    """What refers to itself would stay, with all that it holds, until somebody looks for such circles."""
+    made: list[weakref.ref[Any]] = []
+    connection_made = TlsTransport.connection_made
+
+    def noting(self: TlsTransport, transport: asyncio.BaseTransport) -> None:
+        made.append(weakref.ref(self._tls))
+        connection_made(self, transport)
+
+    monkeypatch.setattr(TlsTransport, "connection_made", noting)
+    context = ssl.create_default_context(cafile=tls.trusted)
+    gc.disable()
+    try:
+        with run_listener(lambda _: Answer(body="ok")) as app, serving_tls(app.origin, tls.server, monkeypatch) as port:
+            for _ in range(3):
+                sock = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
+                with context.wrap_socket(sock, server_hostname="localhost") as client:
+                    client.sendall(GET)
+                    head(client)
+            eventually(lambda: len(made) == 3 and all(one() is None for one in made))
+    finally:
+        gc.enable()

@@ -1,7 +1,7 @@
 """TLS over a plain transport of the loop: what was received and not read yet, and what is not sent yet, can be seen.
 
-The loop's own TLS reads on while it is told to pause, drops what it has read when the peer hangs up, and says nothing
-of either; a connection that is used again by others must not have such corners.
+The loop's own reads on while it is told to pause, drops what it has read when the peer hangs up, and says nothing of
+either; a connection that is used again by others must not have such corners.
 """
 
 from __future__ import annotations
@@ -9,43 +9,16 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+import sys
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from gateway.lane.records import LAST_SECONDS, MAX_EMPTY, MAX_UNASKED, RECORDS_AT_ONCE, Records
+
 _AT_ONCE = 65536
-_HEADER = 5
 _RECORD = 16384
-_MAX_UNASKED = 65536
-"""How many octets that only TLS wants to say may wait for a peer that takes none (RFC 8446 4.6.3)."""
-
-
-class Records:
-    """Follows the lengths of records, which are not encrypted (RFC 8446 5.1)."""
-
-    def __init__(self) -> None:
-        self._header = b""
-        self._left = 0
-
-    @property
-    def is_between(self) -> bool:
-        """Whether what was received ends with a record."""
-        return not self._header and not self._left
-
-    def follow(self, data: bytes) -> None:
-        """Take note of what was received."""
-        at = min(self._left, len(data))
-        self._left -= at
-        while at < len(data):
-            new = data[at : at + _HEADER - len(self._header)]
-            self._header += new
-            at += len(new)
-            if len(self._header) == _HEADER:
-                length = int.from_bytes(self._header[3:])
-                self._header = b""
-                self._left = max(0, length - (len(data) - at))
-                at += length - self._left
 
 
 class TlsTransport(asyncio.Protocol, asyncio.Transport):
@@ -62,9 +35,12 @@ class TlsTransport(asyncio.Protocol, asyncio.Transport):
     ) -> None:
         self._loop = loop
         self._new = new
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side, server_hostname=name)
+        self._incoming: Any = ssl.MemoryBIO()
+        self._outgoing: Any = ssl.MemoryBIO()
+        self._tls: Any = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side, server_hostname=name)
         self._records = Records()
+        self._unread = b""
+        self._empty = 0
         self._shaken: asyncio.Future[Any] = loop.create_future()
         self._raw: Any = None
         self._protocol: Any = None
@@ -78,7 +54,7 @@ class TlsTransport(asyncio.Protocol, asyncio.Transport):
         self._error: Exception | None = None
 
     async def handshake(self) -> Any:
-        """Wait for the end of the handshake, and give the protocol; raises `OSError`, `ssl.CertificateError`."""
+        """Wait for the handshake, and give the protocol; raises `OSError`, `ssl.CertificateError`."""
         try:
             return await self._shaken
         except BaseException:
@@ -89,14 +65,13 @@ class TlsTransport(asyncio.Protocol, asyncio.Transport):
     @property
     def is_between_records(self) -> bool:
         """Whether all that was received was read, and ended with a record."""
-        return self._records.is_between and not self._incoming.pending and not self._tls.pending()
+        is_read = not self._unread and not self._incoming.pending and not self._tls.pending()
+        return is_read and self._records.is_between
 
     def read_now(self) -> None:
         """Read what lies in the socket: a ticket is no answer that nobody asked for (RFC 8446 4.6.1)."""
         with suppress(OSError):
-            data = os.read(self._raw.get_extra_info("socket").fileno(), _AT_ONCE)
-            if data:
-                self.data_received(data)
+            self.data_received(os.read(self._raw.get_extra_info("socket").fileno(), _AT_ONCE))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the handshake."""
@@ -105,18 +80,16 @@ class TlsTransport(asyncio.Protocol, asyncio.Transport):
 
     def data_received(self, data: bytes) -> None:
         """Decrypt what the other one sends, as far as it is wanted."""
-        if self._over or self._said_all:
-            return
-        self._records.follow(data)
-        self._incoming.write(data)
-        if self._protocol is None:
-            self._shake()
-        else:
-            self._read()
+        if not self._over and not self._said_all:
+            self._unread += data
+            self._take_turn(RECORDS_AT_ONCE)
 
     def eof_received(self) -> bool:
         """Keep the other direction where that is wanted; without a closure alert the connection is cut off."""
-        return self._said_all and not self._over
+        if self._said_all and not self._over:
+            return True
+        self._loop.call_later(LAST_SECONDS, self._raw.abort)
+        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Hand on what is there, and then that no more will come."""
@@ -125,9 +98,13 @@ class TlsTransport(asyncio.Protocol, asyncio.Transport):
         if self._protocol is None:
             return
         self._paused = False
-        self._read()
+        self._take_turn(sys.maxsize)
         self._protocol.connection_lost(exc or self._error)
         self._over = True
+        # All this refers to itself, and would stay until somebody looks for such circles.
+        self._protocol = self._tls = self._incoming = self._outgoing = None
+        self._shaken = self._loop.create_future()
+        self._unsent.clear()
 
     def pause_writing(self) -> None:
         """Take note that the other one is slow."""
@@ -220,8 +197,35 @@ class TlsTransport(asyncio.Protocol, asyncio.Transport):
         self._protocol.connection_made(self)
         self._read()
 
-    def _read(self) -> None:
-        while not self._paused and not self._over and not self._said_all:
+    @property
+    def _reads_on(self) -> bool:
+        return not self._paused and not self._over and not self._said_all
+
+    def _take_turn(self, records: int) -> None:
+        """Decrypt what has come, but for what is more than so many records: others have their turn before that."""
+        if self._protocol is not None:
+            self._read()
+        while self._unread and records > 0 and self._reads_on:
+            octets, ended = self._records.follow(memoryview(self._unread)[:_RECORD], records)
+            self._incoming.write(self._unread[:octets])
+            self._unread = self._unread[octets:]
+            records -= ended
+            if self._protocol is None:
+                self._shake()
+            elif self._read():
+                self._empty = 0
+            else:
+                self._empty += ended
+            if self._empty > MAX_EMPTY:
+                self.abort()
+        if self._unread and self._reads_on:
+            self._raw.pause_reading()
+            self._loop.call_soon(self._read_on)
+
+    def _read(self) -> bool:
+        """Hand on what is decrypted; tells whether there was any."""
+        has_brought = False
+        while self._reads_on:
             try:
                 data = self._tls.read(_RECORD)
             except ssl.SSLWantReadError:
@@ -230,12 +234,14 @@ class TlsTransport(asyncio.Protocol, asyncio.Transport):
                 data = b""
             except OSError as error:
                 self._fail(error)
-                return
+                return has_brought
+            has_brought = True
             if data:
                 self._protocol.data_received(data)
             else:
                 self._end()
         self._after_reading()
+        return has_brought
 
     def _end(self) -> None:
         self._said_all = True
@@ -246,7 +252,7 @@ class TlsTransport(asyncio.Protocol, asyncio.Transport):
         """Send what TLS has to say, and what had to wait for it."""
         if not self._takes_more:
             self._unasked += self._outgoing.pending
-        if self._unasked > _MAX_UNASKED:
+        if self._unasked > MAX_UNASKED:
             self.abort()
         elif self._unsent and not self._over:
             self._encrypt()
@@ -255,15 +261,16 @@ class TlsTransport(asyncio.Protocol, asyncio.Transport):
 
     def _read_on(self) -> None:
         if not self.is_closing():
-            self._read()
-        if not self._paused and not self.is_closing() and not self._said_all:
+            self._take_turn(RECORDS_AT_ONCE)
+        if self._reads_on and not self._unread and not self.is_closing():
             self._raw.resume_reading()
 
     def _encrypt(self) -> None:
         with suppress(ssl.SSLWantReadError):  # In the middle of a renegotiation (RFC 5246 7.4.1.1).
             while self._unsent:
                 data = self._unsent[0]
-                sent = self._tls.write(data)
+                sent = self._tls.write(data[:_RECORD])
+                self._flush()
                 if sent < len(data):
                     self._unsent[0] = data[sent:]
                 else:
@@ -290,3 +297,4 @@ class TlsTransport(asyncio.Protocol, asyncio.Transport):
         self._flush()
         self._over = True
         self._raw.close()
+        self._loop.call_later(LAST_SECONDS, self._raw.abort)

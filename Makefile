@@ -14,6 +14,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+RUNTIME := .venv/.runtime
 READY := .venv/.ready
 
 # Where it forbids Python to keep what it has compiled, each run would compile 500 modules anew, for each core.
@@ -21,8 +22,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo quick test fuzz reliability bench lint format docs site conformance lock clean
 
-demo: $(READY)
-	$(BIN)/gateway demo
+demo: $(RUNTIME)
+	PYTHONPATH=$(CURDIR) $(BIN)/python -m gateway demo
 
 quick: $(READY)
 	$(BIN)/pytest -q -n auto -m "not real and not slow" --ignore tests/processes --ignore tests/fuzz
@@ -76,9 +77,13 @@ lock: $(READY)
 clean:
 	rm -rf .venv bench/.venv .mypy_cache .ruff_cache .hypothesis tests/.hypothesis build *.egg-info
 
-$(READY): locks/dev.txt pyproject.toml
+$(RUNTIME): locks/runtime.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r locks/runtime.txt
+	touch $@
+
+$(READY): $(RUNTIME) locks/dev.txt pyproject.toml
 	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r locks/dev.txt
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@

@@ -8,7 +8,7 @@ from wsgiref.types import WSGIApplication
 
 from gateway.bearer import withdrawn
 from gateway.config import Settings
-from gateway.endpoints.login import LoginFailed
+from gateway.endpoints.login_failed import LoginFailed
 from gateway.endpoints.request import Request
 from gateway.errors import TOKEN_INACTIVE, GatewayError
 from gateway.headers import Headers

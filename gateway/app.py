@@ -73,7 +73,7 @@ class Gateway:
         self._responses = make_responses(settings, outside)
         self.failures = Failures(self._responses)
         inspector = make_inspector(settings, self.providers, self.store, recorder, outside)
-        self._login = make_login(settings, self.authenticator, self._responses, inspector, outside)
+        self._login = make_login(settings, self.authenticator, self.store, self._responses, inspector, outside)
         self._form = make_form(settings, self.authenticator, self._responses, outside)
         self.endpoints = lay_out_endpoints(
             Parts(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import secrets
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,6 +32,11 @@ from gateway.upstream_origin import Origin
 _ANYWHERE = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 
 
+def process_name() -> str:
+    """Name this process among those of all machines."""
+    return f"{socket.gethostname()}/{os.getpid()}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
     """What the gateway takes from outside itself; tests put their own here."""
@@ -39,6 +46,7 @@ class Outside:
     clock: Clock = time.time
     entropy: Entropy = secrets.token_bytes
     sleep: Callable[[float], None] = time.sleep
+    process: Callable[[], str] = process_name
 
 
 def make_providers(settings: Settings, outside: Outside, recorder: Recorder | None = None) -> Mapping[str, Provider]:

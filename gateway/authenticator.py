@@ -29,7 +29,7 @@ from gateway.oidc.client import SenderConstraint
 from gateway.oidc.dpop import new_dpop_key
 from gateway.oidc.logout import EndSession
 from gateway.oidc.messages import Entropy, Moment, base64url
-from gateway.oidc.transaction import Transaction, new_transaction, second_attempt
+from gateway.oidc.transaction import Transaction, marked, new_transaction
 from gateway.provider import Provider
 from gateway.renewal import Renewal
 from gateway.session import MAX_LOGIN_BYTES, Lifetimes, Login, Session, new_session, size_of
@@ -102,13 +102,13 @@ class Authenticator:
         *,
         demand: StepUp = StepUp(),
         replaces: Sequence[str] = (),
-        second: bool = False,
+        mark: str = "",
         allowed: Collection[str] | None = None,
     ) -> BegunLogin:
         """Begin a login that ends at `return_to`; `parameters` are what a link asked for.
 
-        `demand` is what the login has to show, `replaces` are the sessions that it ends, `second` says that an earlier
-        attempt came to nothing, `allowed` what may be asked for where that is not what links may. Raises
+        `demand` is what the login has to show, `replaces` are the sessions that it ends, `mark` is what its
+        state carries, `allowed` what may be asked for where that is not what links may. Raises
         `parameter_refused`, `ProviderUnavailable` while there is no metadata, and what `Provider.authorization_url`
         raises.
         """
@@ -128,9 +128,7 @@ class Authenticator:
             replaces=replaces,
         )
         scope, resource = asked_scope(asked, openid=settings.openid), asked_resource(asked)
-        transaction = replace(transaction, scope=scope, resource=resource)
-        if second:
-            transaction = second_attempt(transaction)
+        transaction = marked(replace(transaction, scope=scope, resource=resource), mark)
         if settings.client.sender_constraint is SenderConstraint.DPOP:
             transaction = replace(transaction, dpop_key=new_dpop_key(self._entropy).to_text())
         # What claims are asked for is of no use any more when they come, and would fill the cookie.

@@ -32,7 +32,7 @@ CONSOLE_SECONDS = 3600
 MAX_COOKIE = 4000
 """What browsers keep of name and value together (RFC 6265bis 5.6), with a little room."""
 
-_OWN_ENDS = frozenset({"", "-retry", "-logout", "-stepup", "-form", "-console"})
+_OWN_ENDS = frozenset({"", "-retry", "-landing", "-logout", "-stepup", "-form", "-console"})
 _DIGEST = re.compile(r"[0-9a-f]{16}")
 
 
@@ -58,6 +58,11 @@ class CookiePolicy:
     def retry(self) -> str:
         """The name of the note that a login was begun anew once already."""
         return f"{self.session}-retry"
+
+    @property
+    def landing(self) -> str:
+        """The name of the note that a login was completed, and which."""
+        return f"{self.session}-landing"
 
     @property
     def step_up(self) -> str:
@@ -161,7 +166,7 @@ def console_handle(policy: CookiePolicy, header: str) -> bytes | None:
 
 def console_cookie(policy: CookiePolicy, handle: bytes) -> str:
     """Make the `Set-Cookie` of the handle of this browser's logins."""
-    return _set_cookie(policy, policy.console, base64url(handle), max_age=CONSOLE_SECONDS)
+    return set_cookie(policy, policy.console, base64url(handle), max_age=CONSOLE_SECONDS)
 
 
 def _handles(own: str, header: str) -> list[bytes]:
@@ -172,26 +177,26 @@ def _handles(own: str, header: str) -> list[bytes]:
 
 def session_cookie(policy: CookiePolicy, handle: bytes) -> str:
     """Make the `Set-Cookie` of a session; it ends with the browser, and the server ends it earlier."""
-    return _set_cookie(policy, policy.session, base64url(handle))
+    return set_cookie(policy, policy.session, base64url(handle))
 
 
 def deletion(policy: CookiePolicy, name: str) -> str:
     """Make the `Set-Cookie` that deletes a cookie, with the attributes that it was set with."""
-    return _set_cookie(policy, name, "", max_age=0)
+    return set_cookie(policy, name, "", max_age=0)
 
 
 def note(policy: CookiePolicy, name: str, value: str) -> str:
     """Make the `Set-Cookie` of a mark that is kept for a minute and protects nothing."""
-    return _set_cookie(policy, name, value, max_age=NOTE_SECONDS)
+    return set_cookie(policy, name, value, max_age=NOTE_SECONDS)
 
 
 def begin_transaction(policy: CookiePolicy, transaction: Transaction, header: str, entropy: Entropy) -> list[str]:
     """Make the `Set-Cookie`s of a new login: its own, and the deletion of the oldest where there are too many."""
     name = policy.transaction(transaction.state)
-    value = _sealed(policy, "transaction", asdict(transaction), entropy)
+    value = sealed_members(policy, "transaction", asdict(transaction), entropy)
     earlier = [pair for pair in read_cookies(header) if policy.is_transaction(pair[0])]
     by_age = sorted(earlier, key=lambda pair: _begun_at(policy, pair[1]), reverse=True)
-    room, lines = MAX_TRANSACTION_BYTES - len(value), [_set_cookie(policy, name, value, max_age=TRANSACTION_SECONDS)]
+    room, lines = MAX_TRANSACTION_BYTES - len(value), [set_cookie(policy, name, value, max_age=TRANSACTION_SECONDS)]
     for number, (other, found) in enumerate(by_age, start=1):
         room -= len(found)
         if room < 0 or number >= MAX_TRANSACTIONS or _begun_at(policy, found) == 0:
@@ -211,14 +216,14 @@ def find_transaction(policy: CookiePolicy, header: str, state: str) -> Transacti
 
 def begin_logout(policy: CookiePolicy, logout: LogoutNote, entropy: Entropy) -> str:
     """Make the `Set-Cookie` that remembers a logout until the provider sends the browser back."""
-    value = _sealed(policy, "logout", asdict(logout), entropy)
-    return _set_cookie(policy, policy.logout, value, max_age=LOGOUT_SECONDS)
+    value = sealed_members(policy, "logout", asdict(logout), entropy)
+    return set_cookie(policy, policy.logout, value, max_age=LOGOUT_SECONDS)
 
 
 def find_logout(policy: CookiePolicy, header: str, state: str) -> LogoutNote | None:
     """Find the logout that this browser began with that state."""
     for name, value in read_cookies(header):
-        members = _opened(policy, "logout", value) if name == policy.logout else None
+        members = opened_members(policy, "logout", value) if name == policy.logout else None
         if members is not None and same_text(str(members.get("state")), state):
             return LogoutNote(state=state, return_to=str(members.get("return_to", "")))
     return None
@@ -226,13 +231,13 @@ def find_logout(policy: CookiePolicy, header: str, state: str) -> LogoutNote | N
 
 def keep_form(policy: CookiePolicy, form: KeptForm, entropy: Entropy) -> str | None:
     """Make the `Set-Cookie` that keeps a form; None where it is too large for a cookie."""
-    value = _sealed(policy, "form", asdict(form), entropy)
-    return _set_cookie(policy, policy.form, value, max_age=FORM_SECONDS) if len(value) < MAX_COOKIE else None
+    value = sealed_members(policy, "form", asdict(form), entropy)
+    return set_cookie(policy, policy.form, value, max_age=FORM_SECONDS) if len(value) < MAX_COOKIE else None
 
 
 def find_form(policy: CookiePolicy, header: str) -> KeptForm | None:
     """Find the form that the browser keeps."""
-    members = _opened(policy, "form", cookie_value(header, policy.form) or "")
+    members = opened_members(policy, "form", cookie_value(header, policy.form) or "")
     if members is None:
         return None
     try:
@@ -246,21 +251,24 @@ def cookie_value(header: str, name: str) -> str | None:
     return next((value for other, value in read_cookies(header) if other == name), None)
 
 
-def _set_cookie(policy: CookiePolicy, name: str, value: str, *, max_age: int | None = None) -> str:
+def set_cookie(policy: CookiePolicy, name: str, value: str, *, max_age: int | None = None) -> str:
+    """Make a `Set-Cookie` line; `max_age` is in seconds."""
     lifetime = "" if max_age is None else f"; Max-Age={max_age}"
     secure = "; Secure" if policy.secure else ""
     # Browsers keep SameSite=None of secure origins alone; without TLS, only a provider on the same host can post.
-    comes_back = name in (policy.retry, policy.console) or policy.is_transaction(name)
+    comes_back = name in (policy.retry, policy.landing, policy.console) or policy.is_transaction(name)
     travels = policy.cross_site and policy.secure and comes_back
     return f"{name}={value}{lifetime}; Path=/; HttpOnly; SameSite={'None' if travels else 'Lax'}{secure}"
 
 
-def _sealed(policy: CookiePolicy, purpose: str, members: Mapping[str, object], entropy: Entropy) -> str:
+def sealed_members(policy: CookiePolicy, purpose: str, members: Mapping[str, object], entropy: Entropy) -> str:
+    """Seal what only we may say, and only for that purpose."""
     text = json.dumps(members, separators=(",", ":")).encode("utf-8")
     return base64url(seal(policy.ring, purpose, text, entropy=entropy))
 
 
-def _opened(policy: CookiePolicy, purpose: str, value: str) -> dict[str, object] | None:
+def opened_members(policy: CookiePolicy, purpose: str, value: str) -> dict[str, object] | None:
+    """Open what was sealed for that purpose; None for anything else."""
     sealed = _decoded(value)
     text = None if sealed is None else unseal(policy.ring, purpose, sealed)
     members = None if text is None else json.loads(text)
@@ -268,7 +276,7 @@ def _opened(policy: CookiePolicy, purpose: str, value: str) -> dict[str, object]
 
 
 def _transaction(policy: CookiePolicy, value: str) -> Transaction | None:
-    members = _opened(policy, "transaction", value)
+    members = opened_members(policy, "transaction", value)
     if members is None:
         return None
     lists = {name: tuple(value) for name, value in members.items() if isinstance(value, list)}

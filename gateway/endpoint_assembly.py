@@ -21,6 +21,7 @@ from gateway.endpoints.form import FormEndpoint
 from gateway.endpoints.forward_auth import ForwardAuthEndpoint
 from gateway.endpoints.keys import KeysEndpoint
 from gateway.endpoints.login import LoginEndpoints
+from gateway.endpoints.login_loop import LoopGuard
 from gateway.endpoints.logout import LogoutEndpoints
 from gateway.endpoints.session import SessionEndpoints
 from gateway.endpoints.single_logout import SingleLogoutEndpoints
@@ -63,6 +64,7 @@ def make_responses(settings: Settings, outside: Outside) -> Responses:
 def make_login(
     settings: Settings,
     authenticator: Authenticator,
+    store: SessionStore,
     responses: Responses,
     inspector: Inspector | None,
     outside: Outside,
@@ -73,6 +75,14 @@ def make_login(
         authenticator=authenticator,
         responses=responses,
         entropy=outside.entropy,
+        loops=LoopGuard(
+            settings=settings,
+            authenticator=authenticator,
+            store=store,
+            clock=outside.clock,
+            entropy=outside.entropy,
+            process=outside.process,
+        ),
         inspector=inspector,
     )
 

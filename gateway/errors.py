@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+from gateway.loop_problems import LOGIN_LOOP_CLOCK as LOGIN_LOOP_CLOCK
+from gateway.loop_problems import LOGIN_LOOP_COOKIE_LOST as LOGIN_LOOP_COOKIE_LOST
+from gateway.loop_problems import LOGIN_LOOP_COOKIE_REPLACED as LOGIN_LOOP_COOKIE_REPLACED
+from gateway.loop_problems import LOGIN_LOOP_HOST as LOGIN_LOOP_HOST
+from gateway.loop_problems import LOGIN_LOOP_INSECURE as LOGIN_LOOP_INSECURE
+from gateway.loop_problems import LOGIN_LOOP_LIFETIME as LOGIN_LOOP_LIFETIME
+from gateway.loop_problems import LOGIN_LOOP_REFRESH as LOGIN_LOOP_REFRESH
+from gateway.loop_problems import LOGIN_LOOP_REVOKED as LOGIN_LOOP_REVOKED
+from gateway.loop_problems import LOGIN_LOOP_STORE_FORGETS as LOGIN_LOOP_STORE_FORGETS
+from gateway.loop_problems import LOGIN_LOOP_STORE_SPLIT as LOGIN_LOOP_STORE_SPLIT
+from gateway.loop_problems import LOGIN_LOOP_UNREADABLE as LOGIN_LOOP_UNREADABLE
+from gateway.loop_problems import TRANSACTION_UNREADABLE as TRANSACTION_UNREADABLE
 from gateway.problem import ConnectionLost as ConnectionLost
 from gateway.problem import GatewayError as GatewayError
 from gateway.problem import InvalidGrant as InvalidGrant

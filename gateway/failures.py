@@ -7,10 +7,10 @@ import logging
 from werkzeug import Response
 
 from gateway.bearer import BearerRefused
-from gateway.endpoints.login import LoginFailed
+from gateway.endpoints.login_failed import LoginFailed
 from gateway.errors import GatewayError
 from gateway.request_context import Environ
-from gateway.responses import Responses
+from gateway.responses import Responses, with_cookies
 
 _log = logging.getLogger("gateway")
 
@@ -29,4 +29,5 @@ class Failures:
         html = "text/html" in environ.get("HTTP_ACCEPT", "")
         again = error.return_to if isinstance(error, LoginFailed) else ""
         challenge = error.challenge if isinstance(error, BearerRefused) else ""
-        return self._responses.error(error, html=html, reference=reference, again=again, challenge=challenge)
+        response = self._responses.error(error, html=html, reference=reference, again=again, challenge=challenge)
+        return with_cookies(response, error.cookies if isinstance(error, LoginFailed) else ())

@@ -18,6 +18,7 @@ from gateway.errors import (
     ProviderUnavailable,
     StoreUnavailable,
 )
+from gateway.loss import REMEMBERED_SECONDS, Loss, loss_note
 from gateway.oidc.id_token import IDToken
 from gateway.oidc.token_endpoint import TokenSet
 from gateway.provider import Provider
@@ -176,6 +177,7 @@ class Renewal:
             return current  # Another process was first after all; its tokens are in the store.
         _log.warning("session %s ended: the refresh gave %s", held.session.id[:8], error)
         self._store.end(held.session.id)
+        self._store.note(loss_note(held.session.id, Loss.REFUSED), REMEMBERED_SECONDS)
         return None
 
     def _busy(self, held: HeldSession) -> GatewayError:

@@ -12,6 +12,7 @@ from gateway.cookies import HANDLE_BYTES
 from gateway.envelope import Card, Envelope, pack, unpack
 from gateway.errors import SESSION_REVOKED, GatewayError
 from gateway.local_cache import LocalCache
+from gateway.loss import REMEMBERED_SECONDS, Loss, loss_note
 from gateway.oidc.messages import Entropy, base64url
 from gateway.revocation import (
     Mark,
@@ -111,6 +112,7 @@ class SessionStore:
             held = opened[handle]
             if is_over(held.session.marks, [mark_from_bytes(standing[_MARKS + mark]) for mark in noted]):
                 self._backend.delete(_SESSIONS + names[handle])
+                self.note(loss_note(names[handle], Loss.REVOKED), REMEMBERED_SECONDS)
                 del opened[handle]
             else:
                 self._copies.put(names[handle], held, len(entries[_SESSIONS + names[handle]] or b""), ticket)
@@ -186,6 +188,10 @@ class SessionStore:
     def note(self, value: str, seconds: int) -> None:
         """Note a value for a while."""
         self._backend.set(self._note_key(value), b"", seconds)
+
+    def is_written(self, session_id: str) -> bool:
+        """Tell whether there is an entry for a session, whether it opens or not."""
+        return self._backend.get(_SESSIONS + session_id) is not None
 
     def keep(self, purpose: str, handle: bytes, value: bytes, seconds: int) -> None:
         """Write what is no session, sealed so that only its handle opens it."""

@@ -19,7 +19,6 @@ from harness import (
     set_cookie_names,
 )
 
-from gateway.oidc.transaction import is_second_attempt
 from gateway.testing import Browser, Faults, Page
 
 
@@ -34,7 +33,6 @@ def assert_begins_anew(site: Site, page: Page, browser: Browser) -> None:
     assert page.headers["Location"].startswith("https://op.example/authorize?")
     assert SESSION_COOKIE not in set_cookie_names(page)
     assert RETRY_COOKIE in set_cookie_names(page)
-    assert is_second_attempt(parse_qs(urlsplit(page.headers["Location"]).query)["state"][0])
     assert site.provider.calls["token.authorization_code"] == 0
     assert not is_signed_in(browser)
 

@@ -13,7 +13,7 @@ MAX_MODULE_LINES: Final = 300
 MAX_FUNCTION_LINES: Final = 45
 
 ORDER: Final = (
-    ("problem", "errors", "remembered", "whole_file"),
+    ("problem", "loop_problems", "errors", "remembered", "whole_file"),
     (
         "oidc", "oidc.messages", "oidc.jose", "oidc.keys", "oidc.jwe", "oidc.challenge", "oidc.dpop", "oidc.client",
         "oidc.metadata", "oidc.transaction", "oidc.claims_reading", "oidc.client_auth", "oidc.protected",
@@ -23,7 +23,7 @@ ORDER: Final = (
         "oidc.logout", "oidc.logout_token",
         "background", "single_flight", "page_templates", "local_cache", "revocation",
         "claims", "sealing", "session", "client_address", "request_context", "target", "condition", "route", "policy",
-        "cookies", "headers",
+        "cookies", "landing", "loss", "headers",
     ),
     (
         "config_values", "config_authorization_model", "config_provider_model", "config_route_model",
@@ -50,7 +50,8 @@ ORDER: Final = (
         "endpoints", "endpoints.request", "endpoints.keys",
         "console.redaction", "console.messages", "console.checks", "console.logins", "console.inspector",
         "console.actions", "console.upstream_call", "console.view", "console.diagram",
-        "endpoints.login", "endpoints.session", "endpoints.logout", "endpoints.single_logout", "endpoints.narrowing",
+        "endpoints.login_failed", "endpoints.login_loop", "endpoints.login",
+        "endpoints.session", "endpoints.logout", "endpoints.single_logout", "endpoints.narrowing",
         "endpoints.forward_auth",
         "endpoints.form", "endpoints.administration", "endpoints.console", "endpoints.table",
     ),

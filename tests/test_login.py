@@ -35,10 +35,12 @@ def test_a_navigation_signs_in_and_arrives_where_it_was_going(site: Site) -> Non
 
 
 @EVERYWHERE
-def test_the_browser_keeps_one_opaque_cookie_and_the_app_sees_none_of_ours(site: Site) -> None:
+def test_the_browser_keeps_one_opaque_cookie_for_long_and_the_app_sees_none_of_ours(site: Site) -> None:
     site.browser.cookies.set(ORIGIN, "flavour", "dark")
     page = site.sign_in()
 
+    assert set(site.browser.cookies.of(ORIGIN)) - {"flavour"} == {SESSION_COOKIE, f"{SESSION_COOKIE}-landing"}
+    site.clock.advance(60)
     assert set(site.browser.cookies.of(ORIGIN)) - {"flavour"} == {SESSION_COOKIE}
     assert re.fullmatch(r"[A-Za-z0-9_-]{43}", site.browser.cookies.of(ORIGIN)[SESSION_COOKIE])
     assert SESSION_COOKIE not in set_cookie_names(page)
@@ -123,7 +125,7 @@ def test_our_cookies_are_for_this_host_and_for_https_alone(site: Site) -> None:
     lines = [line for page in site.browser.history for line in page.headers.getlist("Set-Cookie")]
     ours = [line for line in lines if line.startswith("__Host-")]
 
-    assert len(ours) == 3  # The transaction, its deletion, the session.
+    assert len(ours) == 4  # The transaction, its deletion, the session, and for a minute that it was made.
     assert all(line.endswith("; Path=/; HttpOnly; SameSite=Lax; Secure") for line in ours)
     assert not any("Domain" in line for line in ours)
 

@@ -22,6 +22,8 @@ from gateway.cookies import (
     session_cookie,
     session_handles,
 )
+from gateway.endpoints.login_failed import LoginFailed
+from gateway.endpoints.login_loop import LoopGuard
 from gateway.endpoints.request import Request
 from gateway.errors import (
     OP_INTERACTION_REQUIRED,
@@ -29,18 +31,17 @@ from gateway.errors import (
     RESPONSE_ISS_MISMATCH,
     STEP_UP_FAILED,
     TRANSACTION_EXPIRED,
-    TRANSACTION_MISSING,
     TRANSACTION_REPEATED,
     GatewayError,
 )
 from gateway.oidc.authorization_response import ReceivedResponse, error_problem
 from gateway.oidc.challenge import StepUp
 from gateway.oidc.messages import Entropy
-from gateway.oidc.transaction import Transaction, is_second_attempt
+from gateway.oidc.transaction import Transaction
 from gateway.policy import is_same_origin
 from gateway.responses import Responses, with_cookies
 from gateway.session import Session
-from gateway.store import session_id
+from gateway.store import HeldSession, session_id
 from gateway.target import safe_return_to
 
 MAX_RETURN_TO = 2048
@@ -53,14 +54,6 @@ _COUNTS = frozenset(str(number) for number in range(1, MAX_STEP_UPS))
 _STALE = (TRANSACTION_EXPIRED, TRANSACTION_REPEATED)
 
 
-class LoginFailed(GatewayError):
-    """A login failed; `return_to` is what the user may try to reach again."""
-
-    def __init__(self, error: GatewayError, return_to: str) -> None:
-        super().__init__(error.problem, error.detail, retry_after=error.retry_after)
-        self.return_to = return_to
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginEndpoints:
     """The endpoints that begin and complete logins; `inspector` takes note of them where there is a console."""
@@ -69,6 +62,7 @@ class LoginEndpoints:
     authenticator: Authenticator
     responses: Responses
     entropy: Entropy
+    loops: LoopGuard
     inspector: Inspector | None = None
 
     def start(self, request: Request) -> Response:
@@ -133,7 +127,11 @@ class LoginEndpoints:
         step_up: str = "",
         second: bool = False,
     ) -> Response:
-        """Send the browser to a provider, with a transaction of its own in a cookie."""
+        """Send the browser to a provider, with a transaction of its own in a cookie.
+
+        `second` says that an earlier attempt came to nothing. Raises `LoginFailed` where
+        this browser is signed in again and again.
+        """
         begin = partial(
             self.authenticator.begin_login,
             provider,
@@ -141,9 +139,11 @@ class LoginEndpoints:
             parameters,
             demand=demand,
             replaces=self.replaced(request),
-            second=second,
+            mark=self.loops.mark(request, second=second),
         )
-        return self.send(request, provider, begin, step_up=step_up)
+        # Who is asked for a stronger login has a session, and that circle is told by its own note.
+        losses = 0 if step_up else self.loops.losses(request, return_to)
+        return self.send(request, provider, begin, step_up=step_up, losses=losses)
 
     def replaced(self, request: Request) -> list[str]:
         """Name the sessions that a login of this browser will end, where its answer may come without their cookie."""
@@ -152,14 +152,22 @@ class LoginEndpoints:
         handles = session_handles(policy, request.cookies) if policy.cross_site else []
         return [session_id(handle) for handle in handles]
 
-    def send(self, request: Request, provider: str, begin: Callable[[], BegunLogin], *, step_up: str = "") -> Response:
+    def send(
+        self,
+        request: Request,
+        provider: str,
+        begin: Callable[[], BegunLogin],
+        *,
+        step_up: str = "",
+        losses: int = 0,
+    ) -> Response:
         """Begin a login, and send the browser on with its transaction in a cookie."""
-        send = partial(self._sent, request, begin, step_up)
+        send = partial(self._sent, request, begin, step_up, losses)
         return send() if self.inspector is None else self.inspector.begun(request, provider, send)
 
-    def _sent(self, request: Request, begin: Callable[[], BegunLogin], step_up: str) -> Response:
+    def _sent(self, request: Request, begin: Callable[[], BegunLogin], step_up: str, losses: int) -> Response:
         begun = begin()
-        transaction = replace(begun.transaction, step_up=step_up)
+        transaction = replace(begun.transaction, step_up=step_up, losses=losses)
         cookies = begin_transaction(self.settings.cookies, transaction, request.cookies, self.entropy)
         return self.responses.redirect(begun.url, cookies)
 
@@ -178,7 +186,7 @@ class LoginEndpoints:
         received = self.authenticator.provider(provider).read_response(answer, posted=posted)
         transaction = find_transaction(self.settings.cookies, request.cookies, received.state)
         if transaction is None:
-            return self._stale(request, provider, "/", received.state, GatewayError(TRANSACTION_MISSING))
+            return self._stale(request, provider, "/", received.state, self.loops.not_returned(request, received.state))
         try:
             if transaction.provider != provider:
                 raise GatewayError(RESPONSE_ISS_MISMATCH, f"begun at {transaction.provider}, answered at {provider}")
@@ -193,7 +201,11 @@ class LoginEndpoints:
     def _complete(self, request: Request, received: ReceivedResponse, transaction: Transaction) -> Response:
         policy = self.settings.cookies
         held = self.authenticator.complete_login(received, transaction, session_handles(policy, request.cookies))
-        cookies = [session_cookie(policy, held.handle), deletion(policy, policy.transaction(transaction.state))]
+        cookies = [
+            session_cookie(policy, held.handle),
+            deletion(policy, policy.transaction(transaction.state)),
+            self.loops.landed(transaction.losses, held),
+        ]
         if cookie_value(request.cookies, policy.retry) is not None:
             cookies.append(deletion(policy, policy.retry))
         if transaction.step_up:
@@ -211,19 +223,20 @@ class LoginEndpoints:
         # A bookmarked, repeated or late callback: home if a session lives, else one fresh login, and only one. That it
         # was one, a note tells where the provider loses the state, and the state where the browser loses the note.
         policy = self.settings.cookies
-        second = is_second_attempt(state) or cookie_value(request.cookies, policy.retry) is not None
-        if second or self._has_session(request):
-            return self._home(request, return_to, error)
+        second = self.loops.beginning(state).second or cookie_value(request.cookies, policy.retry) is not None
+        if second or self._session(request) is not None:
+            return self._home(request, return_to, error, state)
         response = self.begin(request, provider, return_to, {}, second=True)
         return with_cookies(response, [note(policy, policy.retry, "1")])
 
-    def _home(self, request: Request, return_to: str, error: GatewayError) -> Response:
-        if self._has_session(request):
-            return self.responses.redirect(return_to)
-        raise LoginFailed(error, return_to)
+    def _home(self, request: Request, return_to: str, error: GatewayError, state: str = "") -> Response:
+        held = self._session(request)
+        if held is None:
+            raise LoginFailed(error, return_to)
+        return self.responses.redirect(return_to, self.loops.came_home(request, return_to, state, held))
 
-    def _has_session(self, request: Request) -> bool:
-        return self.authenticator.find_session(session_handles(self.settings.cookies, request.cookies)) is not None
+    def _session(self, request: Request) -> HeldSession | None:
+        return self.authenticator.find_session(session_handles(self.settings.cookies, request.cookies))
 
     def _chosen(self, parameters: Mapping[str, str]) -> str | None:
         if "iss" in parameters:
@@ -238,7 +251,7 @@ class LoginEndpoints:
         # Another site's link does not get to put its provider's user in the place of ours; the user may.
         if request.target.fetch_site in ("same-origin", "none"):
             return False
-        held = self.authenticator.find_session(session_handles(self.settings.cookies, request.cookies))
+        held = self._session(request)
         return held is not None and held.session.provider != provider
 
     def _demand(self, parameters: Mapping[str, str]) -> StepUp:

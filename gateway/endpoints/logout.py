@@ -71,7 +71,11 @@ class LogoutEndpoints:
         begun = self.authenticator.end_session(held, session_handles(policy, request.cookies), local=local)
         # A login under way would sign the user in again, and the note of a stronger one is not the next user's.
         names = dict.fromkeys(name for name, _ in read_cookies(request.cookies))
-        left = [name for name in names if policy.is_transaction(name) or name in (policy.step_up, policy.form)]
+        left = [
+            name
+            for name in names
+            if policy.is_transaction(name) or name in (policy.step_up, policy.form, policy.landing)
+        ]
         cookies = [deletion(policy, name) for name in (policy.session, *left)]
         if _wants_json(request):
             if begun.at_provider is not None:

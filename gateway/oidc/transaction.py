@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from gateway.oidc.challenge import StepUp
 from gateway.oidc.messages import Moment, base64url
 
-_SECOND = ".again"
+_MARK = "."
 SECRET_BYTES = 32
 """256 bits for state, nonce and code verifier: 43 characters of base64url (RFC 7636 4.1)."""
 
@@ -19,8 +19,9 @@ class Transaction:
 
     `provider` is our name for who was asked, `issuer` its own. `acr_values` are those of which the login must have
     one; `silent` says that the provider may ask the user nothing; `dpop_key` is the key that the code is bound to;
-    `replaces` are the sessions that this login ends; `step_up` names the demand that it was begun for; `scope`,
-    `resource` and `claims` are what is asked for where that is not as configured.
+    `replaces` are the sessions that this login ends; `step_up` names the demand that it was begun for, `losses` says
+    how many logins right before it did not last; `scope`, `resource` and `claims` are what is asked for where that is
+    not as configured.
     """
 
     provider: str
@@ -36,22 +37,20 @@ class Transaction:
     dpop_key: str | None = field(default=None, repr=False)
     replaces: tuple[str, ...] = ()
     step_up: str = ""
+    losses: int = 0
     scope: str = ""
     resource: tuple[str, ...] | None = None
     claims: str = ""
 
 
-def second_attempt(transaction: Transaction) -> Transaction:
-    """Mark a login that is begun in place of one that came to nothing."""
-    return replace(transaction, state=transaction.state + _SECOND)
+def marked(transaction: Transaction, mark: str) -> Transaction:
+    """Have a login's state carry a mark, which comes back even where no cookie does; an empty one leaves no trace."""
+    return replace(transaction, state=f"{transaction.state}{_MARK}{mark}") if mark else transaction
 
 
-def is_second_attempt(state: str) -> bool:
-    """Tell by the state that came back whether the login was such a second attempt.
-
-    Anyone can write such a state, so that nothing may follow from it but to stop.
-    """
-    return state.endswith(_SECOND)
+def mark_of(state: str) -> str:
+    """Read the mark of the state that came back; whoever reads it has to see to it that it is ours."""
+    return state.partition(_MARK)[2]
 
 
 def new_transaction(

@@ -84,5 +84,5 @@ def test_a_form_of_another_site_completes_the_login(
         assert page.get_by_role("heading").inner_text() == "Hello alice"
         assert provider.calls["token.authorization_code"] == 1
         kept = {cookie["name"]: cookie for cookie in page.context.cookies(public_url)}
-        assert set(kept) == {"__Host-gateway"}
+        assert set(kept) == {"__Host-gateway", "__Host-gateway-landing"}
         assert (kept["__Host-gateway"]["sameSite"], kept["__Host-gateway"]["secure"]) == ("Lax", True)

@@ -9,6 +9,7 @@ from itertools import islice
 
 from gateway.envelope import Card
 from gateway.errors import PARAMETER_REFUSED, GatewayError
+from gateway.loss import REMEMBERED_SECONDS, Loss, loss_note
 from gateway.revocation import everyone_name, sid_name, subject_name
 from gateway.store import SessionStore
 
@@ -49,6 +50,7 @@ class Administration:
         """
         if wanted.id and self._store.card(wanted.id) is not None:
             self._store.end(wanted.id)  # One of another gateway that shares the store is not ours to end.
+            self._store.note(loss_note(wanted.id, Loss.REVOKED), REMEMBERED_SECONDS)
         for name in self._mark_names(wanted):
             self._store.mark(name)
         _log.warning("sessions were revoked: %s", _words(wanted))

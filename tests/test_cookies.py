@@ -106,6 +106,7 @@ OWN_NAMES: Final = [
     "gateway", "__Host-gateway", "__Secure-gateway", "GATEWAY", "__HOST-Gateway", "__host-gateway", " gateway ",
     "gateway-retry", "__Host-gateway-stepup", "gateway-form", "gateway-logout", "__Host-gateway-LOGOUT", "gateway-tx-",
     "__Host-gateway-tx-0123456789abcdef", "__Secure-GATEWAY-TX-1", "__Host-__Secure-gateway", "\tgateway",
+    "__Host-gateway-landing", "gateway-landing",
 ]  # fmt: skip
 OTHER_NAMES: Final = [
     "", "gatewa", "gateways", "gateway2", "my-gateway", "gateway-", "gateway-tx", "gateway-theme", "__Host-",

@@ -27,6 +27,7 @@ from harness import (
 )
 
 from gateway import Gateway
+from gateway.administration import Administration, Wanted
 from gateway.assembly import Outside
 from gateway.backends.base import Backend
 from gateway.backends.memory import MemoryBackend
@@ -206,6 +207,17 @@ def revoked(world: World) -> Browser:
     return world.browser(after_callbacks(gateway, revoke))
 
 
+def revoked_by_the_operator(world: World) -> Browser:
+    gateway = world.gateway()
+    operator = Administration(store=gateway.store, issuers=[ISSUER])
+
+    def revoke() -> None:
+        for card in operator.sessions(Wanted(everyone=True)):
+            operator.revoke(Wanted(id=card.id))
+
+    return world.browser(after_callbacks(gateway, revoke))
+
+
 def unreadable(world: World) -> Browser:
     return world.browser(world.gateway(backend=Altering(lambda entry: entry[:-1] + bytes([entry[-1] ^ 1]))))
 
@@ -229,6 +241,7 @@ def store_forgets(world: World) -> Browser:
         pytest.param(short_sessions, "login_loop_lifetime", id="sessions-end-in-seconds"),
         pytest.param(refused_renewal, "login_loop_refresh", id="the-provider-refuses-its-own-refresh-token"),
         pytest.param(revoked, "login_loop_revoked", id="the-provider-signs-out-at-once"),
+        pytest.param(revoked_by_the_operator, "login_loop_revoked", id="the-operator-ends-each-session"),
         pytest.param(unreadable, "login_loop_unreadable", id="the-store-garbles"),
         pytest.param(store_split, "login_loop_store_split", id="each-process-has-a-store-of-its-own"),
         pytest.param(store_forgets, "login_loop_store_forgets", id="the-store-loses-what-it-is-given"),

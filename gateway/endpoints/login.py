@@ -125,12 +125,12 @@ class LoginEndpoints:
         *,
         demand: StepUp = StepUp(),
         step_up: str = "",
-        second: bool = False,
+        instead_of: str = "",
     ) -> Response:
         """Send the browser to a provider, with a transaction of its own in a cookie.
 
-        `second` says that an earlier attempt came to nothing. Raises `LoginFailed` where
-        this browser is signed in again and again.
+        `instead_of` is the state of an earlier attempt that came to nothing. Raises `LoginFailed` where this browser
+        is signed in again and again.
         """
         begin = partial(
             self.authenticator.begin_login,
@@ -139,10 +139,10 @@ class LoginEndpoints:
             parameters,
             demand=demand,
             replaces=self.replaced(request),
-            mark=self.loops.mark(request, second=second),
+            mark=self.loops.mark(request, second=bool(instead_of)),
         )
         # Who is asked for a stronger login has a session, and that circle is told by its own note.
-        losses = 0 if step_up else self.loops.losses(request, return_to)
+        losses = 0 if step_up else self.loops.losses(request, return_to, instead_of)
         return self.send(request, provider, begin, step_up=step_up, losses=losses)
 
     def replaced(self, request: Request) -> list[str]:
@@ -226,7 +226,7 @@ class LoginEndpoints:
         second = self.loops.beginning(state).second or cookie_value(request.cookies, policy.retry) is not None
         if second or self._session(request) is not None:
             return self._home(request, return_to, error, state)
-        response = self.begin(request, provider, return_to, {}, second=True)
+        response = self.begin(request, provider, return_to, {}, instead_of=state)
         return with_cookies(response, [note(policy, policy.retry, "1")])
 
     def _home(self, request: Request, return_to: str, error: GatewayError, state: str = "") -> Response:

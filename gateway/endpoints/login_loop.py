@@ -39,6 +39,8 @@ MAX_LANDINGS = 3
 _LATE_SECONDS = 5
 """How much later than a browser sent it a cookie may be read."""
 
+_APART_SECONDS = 24 * 3600
+"""How much the clocks of two of our machines may differ; an older note was kept and put back by somebody."""
 
 _PORTS = {"http": ":80", "https": ":443"}
 
@@ -65,33 +67,40 @@ class LoopGuard:
         """Read how the login with that state was begun."""
         return from_mark(self.settings.cookies, mark_of(state))
 
-    def losses(self, request: Request, return_to: str) -> int:
+    def losses(self, request: Request, return_to: str, instead_of: str = "") -> int:
         """Count the logins of this browser, one right after the other, whose sessions are not there.
 
-        Raises `LoginFailed` of `login_loop_*` when there were too many; whoever tries again then begins from none.
+        `instead_of` is the state of one that came to nothing just now. Raises `LoginFailed` of `login_loop_*` when
+        there were too many; whoever tries again then begins from none.
         """
-        policy = self.settings.cookies
-        landing = find_landing(policy, request.cookies)
-        handles = session_handles(policy, request.cookies)
+        handles = session_handles(self.settings.cookies, request.cookies)
+        landing = self._landing(request)
         if landing is None or self.authenticator.find_session(handles) is not None:
+            return 0
+        # With another site's forms and frames the note comes, and no session's cookie: that may well be there.
+        blind = self.settings.cookies.cross_site and not request.target.navigation
+        stray = self._cause_of_stray(request, instead_of) if blind else None
+        if blind and stray is None:
             return 0
         if landing.count < MAX_LANDINGS:
             return landing.count
-        raise self._stop(self._cause(landing, handles), self._seen(landing, handles), return_to)
+        if not self.store.claim(f"landing {landing.session}", _APART_SECONDS):
+            return 0  # The browser was told to forget it: somebody puts it back, and shall keep nobody out.
+        raise self._stop(stray or self._cause(landing, handles), self._seen(landing, handles), return_to)
 
     def came_home(self, request: Request, return_to: str, state: str, held: HeldSession) -> Sequence[str]:
         """Make the `Set-Cookie` for one who has a session here, and yet began a login, where it was not known.
 
         `state` is that of the login. Raises `LoginFailed` where it happens again and again for a cause that is known.
         """
-        beginning = self.beginning(state)
-        cause = self._cause_of_stray(request, state, beginning)
+        cause = self._cause_of_stray(request, state)
         if cause is None:
             return []
-        landing = find_landing(self.settings.cookies, request.cookies)
+        landing = self._landing(request)
         count = 0 if landing is None else landing.count
         if count + 1 >= MAX_LANDINGS:
-            raise self._stop(cause, f"signed in here, while a login was begun elsewhere: {beginning}", return_to)
+            detail = f"signed in here, while a login was begun elsewhere: {self.beginning(state)}"
+            raise self._stop(cause, detail, return_to)
         return [self.landed(count, held)]
 
     def landed(self, losses: int, held: HeldSession) -> str:
@@ -113,7 +122,12 @@ class LoopGuard:
             return GatewayError(LOGIN_LOOP_INSECURE, "public_url is https, and the browser came by http")
         return GatewayError(TRANSACTION_MISSING)
 
-    def _cause_of_stray(self, request: Request, state: str, beginning: Beginning) -> Problem | None:
+    def _landing(self, request: Request) -> Landing | None:
+        landing = find_landing(self.settings.cookies, request.cookies)
+        return landing if landing is not None and abs(self._now() - landing.at) <= _APART_SECONDS else None
+
+    def _cause_of_stray(self, request: Request, state: str) -> Problem | None:
+        beginning = self.beginning(state)
         if self._is_sealed_elsewhere(request, state):
             return TRANSACTION_UNREADABLE
         if beginning.insecure:

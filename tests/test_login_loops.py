@@ -226,6 +226,11 @@ def store_split(world: World) -> Browser:
     return world.browser(by_path(world.gateway(backend=MemoryBackend()), world.gateway(backend=MemoryBackend())))
 
 
+def shared_store_forgets(world: World) -> Browser:
+    forgetful = Altering(lambda _: None)
+    return world.browser(by_path(world.gateway(backend=forgetful), world.gateway(backend=forgetful)))
+
+
 def store_forgets(world: World) -> Browser:
     return world.browser(world.gateway(backend=Altering(lambda _: None)))
 
@@ -244,6 +249,7 @@ def store_forgets(world: World) -> Browser:
         pytest.param(revoked_by_the_operator, "login_loop_revoked", id="the-operator-ends-each-session"),
         pytest.param(unreadable, "login_loop_unreadable", id="the-store-garbles"),
         pytest.param(store_split, "login_loop_store_split", id="each-process-has-a-store-of-its-own"),
+        pytest.param(shared_store_forgets, "login_loop_store_forgets", id="the-store-of-two-processes-loses-it"),
         pytest.param(store_forgets, "login_loop_store_forgets", id="the-store-loses-what-it-is-given"),
     ],
 )

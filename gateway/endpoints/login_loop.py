@@ -28,7 +28,7 @@ from gateway.errors import (
     Problem,
 )
 from gateway.landing import Beginning, Landing, find_landing, from_mark, landing_cookie, to_mark
-from gateway.loss import Loss, loss_note
+from gateway.loss import REMEMBERED_SECONDS, Loss, loss_note
 from gateway.oidc.messages import Entropy
 from gateway.oidc.transaction import mark_of
 from gateway.store import Clock, HeldSession, SessionStore, session_id
@@ -105,6 +105,8 @@ class LoopGuard:
 
     def landed(self, losses: int, held: HeldSession) -> str:
         """Make the `Set-Cookie` that says that a login was completed, after so many that did not last."""
+        if losses:  # Who finds this and not the session has the same store, which loses it.
+            self.store.note(_written_note(held.session.id), REMEMBERED_SECONDS)
         landing = Landing(
             count=losses + 1,
             session=held.session.id,
@@ -161,7 +163,8 @@ class LoopGuard:
             return LOGIN_LOOP_REVOKED
         if self.store.is_written(landing.session):
             return LOGIN_LOOP_UNREADABLE
-        return LOGIN_LOOP_STORE_FORGETS if landing.process == self.process() else LOGIN_LOOP_STORE_SPLIT
+        shared = landing.process == self.process() or self.store.was_noted(_written_note(landing.session))
+        return LOGIN_LOOP_STORE_FORGETS if shared else LOGIN_LOOP_STORE_SPLIT
 
     def _seen(self, landing: Landing, handles: Sequence[bytes]) -> str:
         return (
@@ -178,3 +181,7 @@ class LoopGuard:
 
     def _now(self) -> int:
         return int(self.clock())
+
+
+def _written_note(session_id: str) -> str:
+    return f"written {session_id}"

@@ -1,4 +1,4 @@
-"""Our cookies: an opaque session handle, one sealed transaction for each login, and two short-lived notes."""
+"""Our cookies: an opaque session handle, one sealed transaction for each login, and short-lived notes."""
 
 from __future__ import annotations
 

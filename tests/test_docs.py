@@ -13,9 +13,11 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from gateway import loop_problems
 from gateway.app import Gateway
 from gateway.config import load_standalone_settings, parse_settings
 from gateway.config_docs import configuration_table, schema_text
+from gateway.problem import Problem
 from gateway.testing import Browser, FakeProvider, signed_in
 from gateway.testing.sample import sample_app
 
@@ -135,6 +137,14 @@ def test_readme_examples_run(
     scope["test_greets_by_name"](protect, browser_for)
     scope["test_staff_see_the_reports"](protect, browser_for, signed_in)
     scope["test_refuses_another_issuer"](protect, browser_for, fake_provider)
+
+
+def test_the_questions_say_what_to_do_about_each_loop() -> None:
+    questions = (ROOT / "docs" / "faq.md").read_text(encoding="utf-8")
+    section = questions.partition("### Signed in again and again\n")[2].partition("\n### ")[0]
+    told = re.findall(r"^\| `([a-z_]+)` \| .+ \| .+ \|$", section, re.MULTILINE)
+    codes = [one.code for one in vars(loop_problems).values() if isinstance(one, Problem)]
+    assert sorted(told) == sorted(codes)
 
 
 def test_lock_files_name_every_dependency_of_the_project() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from operator import methodcaller
 from pathlib import Path
 
 from jinja2 import (
@@ -18,6 +19,8 @@ from jinja2 import (
     UndefinedError,
 )
 from jinja2.meta import find_referenced_templates
+
+from gateway.languages import ENGLISH, Catalogue
 
 MAX_TEMPLATE_BYTES = 256 * 1024
 
@@ -96,8 +99,14 @@ def _loader(replaced: Mapping[str, str]) -> BaseLoader:
     return ChoiceLoader([DictLoader(replaced), _SHIPPED, PrefixLoader({OURS: _SHIPPED})])
 
 
-def _environment(loader: BaseLoader) -> Environment:
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, auto_reload=False)
+def _environment(loader: BaseLoader, catalogue: Catalogue = ENGLISH) -> Environment:
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, auto_reload=False, extensions=["jinja2.ext.i18n"]
+    )
+    # A method that the extension gives the environment, and of which its types know nothing.
+    methodcaller("install_gettext_translations", catalogue, newstyle=True)(environment)
+    environment.globals.update(lang=catalogue.tag, dir=catalogue.direction)
+    return environment
 
 
 def _where(error: Exception) -> str:

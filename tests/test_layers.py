@@ -21,7 +21,7 @@ ORDER: Final = (
         "oidc.userinfo", "oidc.introspection", "oidc.access_token", "oidc.exchange",
         "oidc.client_metadata", "oidc.registration",
         "oidc.logout", "oidc.logout_token",
-        "background", "single_flight", "page_templates", "local_cache", "revocation",
+        "background", "single_flight", "languages", "page_templates", "local_cache", "revocation",
         "claims", "sealing", "session", "client_address", "request_context", "target", "condition", "route", "policy",
         "cookies", "landing", "loss", "headers",
     ),

@@ -5,8 +5,9 @@ from pathlib import Path
 from urllib.parse import parse_qs, parse_qsl
 
 import pytest
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from playwright.sync_api import Browser
+
+from gateway.page_templates import PageTemplates
 
 from .browser import run_browser
 from .listener import Answer, Listener, Received, run_listener
@@ -53,8 +54,7 @@ def answer_page(received: Received) -> Answer:
     name = received.path.removeprefix("/")
     if name not in PAGES:
         return Answer()
-    pages = Environment(loader=PackageLoader("gateway", "pages"), autoescape=True, undefined=StrictUndefined)
-    text = pages.get_template(f"{name.partition('-')[0]}.html").render(nonce=NONCE, **PAGES[name])
+    text = PageTemplates({}).render(name.partition("-")[0], {"nonce": NONCE, **PAGES[name]})
     return Answer(headers={"Content-Security-Policy": POLICY, "Content-Type": "text/html; charset=utf-8"}, body=text)
 
 

@@ -7,7 +7,8 @@
 # make reliability  what is killed and stormed, in large numbers, into docs/RELIABILITY.md; about 40 minutes
 # make bench  requests a second, latencies and memory beside nginx, Envoy, Apache and Flask, into docs/PERFORMANCE.md;
 #             about 20 minutes; BENCH="--rounds 1 --seconds 3 --cases small" and the like change the run
-# make docs   what is written from the model: the table, the schema, docs/configuration
+# make docs   what is written from the model: the table, the schema, docs/configuration; and from the pages their texts,
+#             gateway/locale, compiled where they are translated
 # make site   the documentation as pages, in build/site
 # make lint   ruff, mypy and the layers
 # make lock   resolve the lock files anew
@@ -61,6 +62,7 @@ build/.site: locks/docs.txt
 
 docs: $(READY)
 	$(BIN)/python docs/update.py
+	$(BIN)/python docs/texts.py
 
 conformance: $(READY)
 	cd tests && ../$(BIN)/python -m conformance

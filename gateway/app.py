@@ -271,7 +271,7 @@ class Gateway:
         if not request.target.navigation or not routes[0].redirect_to_login or elsewhere:
             return self._responses.unauthorized(bearer=bool(bearer_ways(routes)))
         if self.settings.keep_fragment:
-            return self._responses.fragment(request.target.raw)
+            return self._responses.fragment(request.target.raw, accept_language=request.accept_language)
         provider = next((route.provider for route in routes if route.provider), "")
         return self._login.challenge(request, provider, routes[0].requirement.demand)
 

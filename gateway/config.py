@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from gateway.catalogue_files import read_locales
 from gateway.client_address import Network
 from gateway.config_console_model import ConsoleModel
 from gateway.config_model import DEFAULT_PROVIDER, Document, ForwardAuthModel, SessionModel, StoreModel
@@ -100,6 +101,7 @@ class Settings:
     forward_auth: ForwardAuthSettings
     admin_tokens: tuple[str, ...] = field(repr=False)
     templates: Mapping[str, str] = field(repr=False)
+    locales: Mapping[str, bytes] = field(repr=False)
     console: ConsoleSettings
     log_level: str
 
@@ -230,6 +232,7 @@ def settings_of(document: Document) -> Settings:
         forward_auth=_forward_auth(document.forward_auth),
         admin_tokens=tuple(token.get_secret_value() for token in document.admin_token),
         templates={} if document.templates is None else read_templates(Path(document.templates)),
+        locales={} if document.locales is None else read_locales(Path(document.locales)),
         console=_console(document.console),
         log_level=document.log_level,
     )

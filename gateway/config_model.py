@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from gateway.config_authorization_model import Model
 from gateway.config_console_model import ConsoleModel
+from gateway.config_page_values import Locales, Templates
 from gateway.config_provider_model import ProviderModel
 from gateway.config_route_model import BearerModel, CorsModel, RouteModel
 from gateway.config_upstream_model import ConnectionModel, UpstreamModel
@@ -29,7 +30,6 @@ from gateway.config_values import (
     ReadableFile,
     RingSecret,
     Section,
-    Templates,
     UpstreamReference,
     split_url,
 )
@@ -171,6 +171,8 @@ class Document(Model):
     """Who sends one of these as a bearer token may list and end sessions at <prefix>/admin/sessions; unset, nobody."""
     templates: Templates | None = None
     """A directory of Jinja2 templates that stand for our pages of the same names (docs/pages.md)."""
+    locales: Locales | None = None
+    """A directory of gettext catalogues that add languages to our pages, or have other texts (docs/pages.md)."""
     console: ConsoleModel = ConsoleModel()
     """The developer's console."""
     log_level: Literal["info", "warning", "error"] = "info"

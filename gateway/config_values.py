@@ -14,7 +14,6 @@ from pydantic_core import CoreSchema
 
 from gateway.errors import GatewayError
 from gateway.oidc.metadata import is_protected_url
-from gateway.page_templates import read_templates
 from gateway.target import canonical_path
 
 MIN_SECRET_LENGTH = 32
@@ -224,11 +223,6 @@ def _readable_file(value: str) -> str:
         raise ValueError(f"must be the path of a file that can be read: {error.strerror}") from None
 
 
-def _templates(value: str) -> str:
-    read_templates(Path(value))
-    return value
-
-
 def _section(value: object) -> object:
     return {} if value is None else value  # What YAML makes of a section whose lines are all comments.
 
@@ -286,7 +280,6 @@ CheckName = Annotated[str, AfterValidator(_check_name)]
 RingSecret = Annotated[SecretStr, AfterValidator(_ring_secret)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 ScopeToken = Annotated[str, Field(pattern=r"^[!#-\[\]-~]+$")]  # RFC 6749 3.3
-Templates = Annotated[str, AfterValidator(_templates)]
 ReadableFile = Annotated[str, AfterValidator(_readable_file)]
 JSONText = Annotated[str, BeforeValidator(_json_text)]
 Verification = Annotated[bool | str, BeforeValidator(_verification)]

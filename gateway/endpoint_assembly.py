@@ -26,6 +26,7 @@ from gateway.endpoints.logout import LogoutEndpoints
 from gateway.endpoints.session import SessionEndpoints
 from gateway.endpoints.single_logout import SingleLogoutEndpoints
 from gateway.endpoints.table import Endpoints, EndpointsByPath, endpoint_table
+from gateway.languages import languages
 from gateway.provider import Provider
 from gateway.responses import Responses
 from gateway.single_logout import SingleLogout
@@ -58,6 +59,7 @@ def make_responses(settings: Settings, outside: Outside) -> Responses:
         public_url=settings.public_url,
         entropy=outside.entropy,
         templates=settings.templates,
+        languages=languages(settings.locales),
     )
 
 

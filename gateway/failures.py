@@ -29,5 +29,12 @@ class Failures:
         html = "text/html" in environ.get("HTTP_ACCEPT", "")
         again = error.return_to if isinstance(error, LoginFailed) else ""
         challenge = error.challenge if isinstance(error, BearerRefused) else ""
-        response = self._responses.error(error, html=html, reference=reference, again=again, challenge=challenge)
+        response = self._responses.error(
+            error,
+            html=html,
+            reference=reference,
+            accept_language=str(environ.get("HTTP_ACCEPT_LANGUAGE", "")),
+            again=again,
+            challenge=challenge,
+        )
         return with_cookies(response, error.cookies if isinstance(error, LoginFailed) else ())

@@ -20,7 +20,7 @@ from jinja2 import (
 )
 from jinja2.meta import find_referenced_templates
 
-from gateway.languages import ENGLISH, Catalogue
+from gateway.languages import ENGLISH, Catalogue, Languages
 
 MAX_TEMPLATE_BYTES = 256 * 1024
 
@@ -38,19 +38,20 @@ class PageTemplates:
     `replaced` are the sources of an operator's templates by name, as `read_templates` returns them.
     """
 
-    def __init__(self, replaced: Mapping[str, str]) -> None:
+    def __init__(self, replaced: Mapping[str, str], languages: Languages) -> None:
         self._replaced = replaced
-        self._ours = _environment(_SHIPPED)
-        self._all = _environment(_loader(replaced)) if replaced else self._ours
+        catalogues = languages.catalogues.values()
+        self._ours = {one.tag: _environment(_SHIPPED, one) for one in catalogues}
+        self._all = {one.tag: _environment(_loader(replaced), one) for one in catalogues} if replaced else {}
 
-    def render(self, name: str, context: Mapping[str, object]) -> str:
-        """Render a page with our own context, whatever is wrong with an operator's template of it."""
+    def render(self, name: str, catalogue: Catalogue, context: Mapping[str, object]) -> str:
+        """Render a page in a language, with our own context, whatever is wrong with an operator's template of it."""
         if self._replaced:
             try:
-                return self._all.get_template(f"{name}.html").render(context)
+                return self._all[catalogue.tag].get_template(f"{name}.html").render(context)
             except Exception as error:  # noqa: BLE001 - whatever the template does, the user gets a page.
                 _log.error("the template %s.html of `templates` failed, ours is shown: %s", name, _where(error))
-        return self._ours.get_template(f"{name}.html").render(context)
+        return self._ours[catalogue.tag].get_template(f"{name}.html").render(context)
 
 
 def read_templates(directory: Path) -> dict[str, str]:

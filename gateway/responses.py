@@ -13,6 +13,7 @@ from werkzeug.datastructures import Headers
 
 from gateway.config_provider import ProviderSettings
 from gateway.errors import ADMIN_TOKEN_REQUIRED, LOGIN_REQUIRED, METHOD_REFUSED, STEP_UP_REQUIRED, GatewayError
+from gateway.languages import Catalogue, Languages
 from gateway.oidc.challenge import StepUp, challenge_text
 from gateway.oidc.logout import EndSession
 from gateway.oidc.messages import Entropy, base64url
@@ -39,10 +40,22 @@ _PRIVATE = {
 
 
 class Responses:
-    """Makes responses; `templates` are the sources of an operator's pages, by name."""
+    """Makes responses; `templates` are the sources of an operator's pages, by name.
 
-    def __init__(self, *, start_path: str, public_url: str, entropy: Entropy, templates: Mapping[str, str]) -> None:
-        self._pages = PageTemplates(templates)
+    Pages are in the language that an `Accept-Language` asks for, JSON is in English.
+    """
+
+    def __init__(
+        self,
+        *,
+        start_path: str,
+        public_url: str,
+        entropy: Entropy,
+        templates: Mapping[str, str],
+        languages: Languages,
+    ) -> None:
+        self._languages = languages
+        self._pages = PageTemplates(templates, languages)
         self._start_path = start_path
         self._public_url = public_url
         self._entropy = entropy
@@ -61,17 +74,28 @@ class Responses:
         own = {**_PRIVATE, **_challenge(status), **(headers or {})}
         return Response(body, status=status, headers=own, content_type="application/json")
 
-    def page(
-        self, name: str, context: Mapping[str, object], *, status: int = 200, form_action: str = "'self'"
+    def page(self, name: str, context: Mapping[str, object], *, accept_language: str, status: int = 200) -> Response:
+        """Answer with a page of ours."""
+        return self._page(name, context, self._languages.choose(accept_language), status=status)
+
+    def _page(
+        self,
+        name: str,
+        context: Mapping[str, object],
+        catalogue: Catalogue,
+        *,
+        status: int = 200,
+        form_action: str = "'self'",
     ) -> Response:
-        """Answer with a page of ours; `form_action` is where its forms may lead (CSP 3, 6.4.2)."""
+        # `form_action` is where the page's forms may lead (CSP 3, 6.4.2).
         nonce = base64url(self._entropy(_NONCE_BYTES))
         policy = (
             f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
             f"form-action {form_action}; base-uri 'none'; frame-ancestors 'none'"
         )
-        body = self._pages.render(name, {**context, "nonce": nonce})
-        headers = {**_PRIVATE, **_challenge(status), "Content-Security-Policy": policy}
+        body = self._pages.render(name, catalogue, {**context, "nonce": nonce})
+        language = {"Content-Language": catalogue.tag, "Vary": "Accept-Language"}
+        headers = {**_PRIVATE, **_challenge(status), **language, "Content-Security-Policy": policy}
         return Response(body, status=status, headers=headers, content_type="text/html; charset=utf-8")
 
     def framed(self, text: str, *, by: str) -> Response:
@@ -82,32 +106,37 @@ class Responses:
         body = f"<!doctype html><title>{text}</title>"
         return Response(body, headers=headers, content_type="text/html; charset=utf-8")
 
-    def sign_out_page(self, *, action: str, fields: Mapping[str, str], user: str) -> Response:
+    def sign_out_page(self, *, action: str, fields: Mapping[str, str], user: str, accept_language: str) -> Response:
         """Ask whether to sign out."""
         context = {"action": action, "fields": fields, "user": user}
-        return self.page("sign_out", context, form_action=self._anywhere())
+        return self._leading_on("sign_out", context, self._languages.choose(accept_language))
 
-    def end_session_page(self, wanted: EndSession) -> Response:
+    def end_session_page(self, wanted: EndSession, *, accept_language: str) -> Response:
         """Have the browser post to the provider that the user signs out."""
-        return self.page("end_session", {"wanted": wanted}, form_action=self._anywhere())
+        return self._leading_on("end_session", {"wanted": wanted}, self._languages.choose(accept_language))
+
+    def console(self, context: Mapping[str, object]) -> Response:
+        """Answer with the developer's console, which is in English whatever is asked for."""
+        return self._leading_on("console", context, self._languages.english)
+
+    def _leading_on(self, name: str, context: Mapping[str, object], catalogue: Catalogue) -> Response:
+        return self._page(name, context, catalogue, form_action=self._anywhere())
 
     def _anywhere(self) -> str:
         # A sign-out leads on to the provider, and perhaps from there to others before it comes back; browsers hold
         # every hop against `form-action`.
         return "'self' https:" if self._public_url.startswith("https:") else "'self' https: http:"
 
-    def leading_on(self, name: str, context: Mapping[str, object]) -> Response:
-        """Answer with a page whose forms may lead to the provider."""
-        return self.page(name, context, form_action=self._anywhere())
-
-    def chooser(self, providers: Sequence[ProviderSettings], parameters: Mapping[str, str]) -> Response:
+    def chooser(
+        self, providers: Sequence[ProviderSettings], parameters: Mapping[str, str], *, accept_language: str
+    ) -> Response:
         """Let the user choose a provider; whatever the link asked for goes along with the choice."""
         kept = {name: value for name, value in parameters.items() if name not in ("provider", "iss")}
         choices = [
             {"title": one.title, "url": f"{self._start_path}?{urlencode({**kept, 'provider': one.name})}"}
             for one in providers
         ]
-        return self.page("chooser", {"choices": choices})
+        return self.page("chooser", {"choices": choices}, accept_language=accept_language)
 
     def step_up_required(self, demand: StepUp) -> Response:
         """Answer what is no navigation and whose login is too weak: what is missing, and where to go (RFC 9470 3)."""
@@ -123,7 +152,14 @@ class Responses:
         return self.members(401, members, {"WWW-Authenticate": challenge})
 
     def error(
-        self, error: GatewayError, *, html: bool, reference: str, again: str = "", challenge: str = ""
+        self,
+        error: GatewayError,
+        *,
+        html: bool,
+        reference: str,
+        accept_language: str = "",
+        again: str = "",
+        challenge: str = "",
     ) -> Response:
         """Answer a failure: its code and what the public may know, never its detail.
 
@@ -131,16 +167,17 @@ class Responses:
         """
         problem = error.problem
         if html:
+            catalogue = self._languages.choose(accept_language)
             context = {
-                "title": problem.title,
-                "advice": problem.advice,
+                "title": catalogue.plain(problem.title),
+                "advice": catalogue.plain(problem.advice),
                 "code": problem.code,
                 "status": int(problem.status),
                 "reference": reference,
                 "home": "/",
                 "again": self.start_url(again) if again else "",
             }
-            response = self.page("error", context, status=problem.status)
+            response = self._page("error", context, catalogue, status=problem.status)
         else:
             members = {"error": problem.code, "message": problem.title, "reference": reference}
             response = self.members(problem.status, members)
@@ -166,9 +203,10 @@ class Responses:
         challenges = ", ".join(challenge_text(scheme, _REALM) for scheme in schemes)
         return self.members(401, members, {"WWW-Authenticate": challenges, "Vary": _DECIDES})
 
-    def fragment(self, target: str) -> Response:
+    def fragment(self, target: str, *, accept_language: str) -> Response:
         """Answer with the page that carries the address's fragment into the login."""
-        return self.page("fragment", {"start": self._start_path, "target": target})
+        context = {"start": self._start_path, "target": target}
+        return self.page("fragment", context, accept_language=accept_language)
 
     def start_url(self, return_to: str) -> str:
         """Make the link that begins a login."""

@@ -90,8 +90,9 @@ def test_commented_keys_are_accepted_too(tmp_path: Path) -> None:
     document["upstreams"]["api"].update({name: str(key) for name in files if name.startswith("client")})
     document["session"]["secret"] = SECRET["GATEWAY_SESSION__SECRET"]
     document["session"]["store"]["type"] = "redis"
-    document["templates"] = str(tmp_path / "pages")
-    Path(document["templates"]).mkdir()
+    for name in ("templates", "locales"):
+        document[name] = str(tmp_path / name)
+        Path(document[name]).mkdir()
 
     settings = parse_settings(document, {})
 

@@ -147,6 +147,7 @@ def test_configurations_are_accepted(mark: str, text: str, tmp_path: Path, monke
         Path("keys", name).write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     Path("var").mkdir()
     Path("pages").mkdir()
+    Path("locale").mkdir()
     Path("var/registration.json").write_text('{"client_id": "registered", "client_secret": "given"}')
     settings = parse_settings(completed(shown[0]), SECRET)
     assert settings.providers

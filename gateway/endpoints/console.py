@@ -148,7 +148,7 @@ class ConsoleEndpoint:
             "form": form or {},
             "logins": diagrams(() if handle is None else self.logins.of(handle), now),
         }
-        response = self.responses.leading_on("console", context)
+        response = self.responses.console(context)
         kept = handle or self.entropy(HANDLE_BYTES)
         return with_cookies(response, [console_cookie(settings.cookies, kept)])
 

@@ -50,7 +50,8 @@ class FormEndpoint:
         if cookie is None:
             return None
         sign_in = self.responses.start_url(f"{self.settings.prefix}/form")
-        return with_cookies(self.responses.page("form_kept", {"sign_in": sign_in}, status=401), [cookie])
+        context, language = {"sign_in": sign_in}, request.accept_language
+        return with_cookies(self.responses.page("form_kept", context, accept_language=language, status=401), [cookie])
 
     def again(self, request: Request) -> Response:
         """Offer the form that the browser keeps, once, to whoever is signed in."""
@@ -60,7 +61,8 @@ class FormEndpoint:
         if kept is None or not 0 <= self.clock() - kept.kept_at < FORM_SECONDS:
             return self.responses.redirect("/")
         fields = parse_qsl(kept.body, keep_blank_values=True)
-        page = self.responses.page("form_again", {"target": kept.target, "fields": fields})
+        context = {"target": kept.target, "fields": fields}
+        page = self.responses.page("form_again", context, accept_language=request.accept_language)
         return with_cookies(page, [deletion(self.settings.cookies, self.settings.cookies.form)])
 
 

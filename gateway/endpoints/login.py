@@ -79,7 +79,7 @@ class LoginEndpoints:
         return_to = safe_return_to(wanted, self.settings.public_url)
         name = self._chosen(parameters)
         if name is None or self._would_replace(request, name):
-            return self.responses.chooser(list(self.settings.providers.values()), parameters)
+            return self._chooser(request, parameters)
         return self.begin(request, name, return_to, parameters, demand=self._demand(parameters))
 
     def sign_in(self, request: Request) -> Response:
@@ -91,7 +91,11 @@ class LoginEndpoints:
         parameters = request.query()
         wanted = parameters.get("rd") or str(request.environ.get("HTTP_X_AUTH_REQUEST_REDIRECT") or "/")
         return_to = safe_return_to(wanted, self.settings.public_url)
-        return self.responses.chooser(list(self.settings.providers.values()), {**parameters, "rd": return_to})
+        return self._chooser(request, {**parameters, "rd": return_to})
+
+    def _chooser(self, request: Request, parameters: Mapping[str, str]) -> Response:
+        providers = list(self.settings.providers.values())
+        return self.responses.chooser(providers, parameters, accept_language=request.accept_language)
 
     def challenge(self, request: Request, provider: str, demand: StepUp) -> Response:
         """Send a navigation to the provider that a rule names, to the only one, or to the choice of one.

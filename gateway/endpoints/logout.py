@@ -53,7 +53,12 @@ class LogoutEndpoints:
             return self._end(request, held, return_to, local="local" in asked)
         user = held.session.claims.get("email") or held.session.claims.get("preferred_username") or ""
         fields = {"rd": return_to, **({"local": "true"} if "local" in asked else {})}
-        return self.responses.sign_out_page(action=request.target.path, fields=fields, user=_printable(str(user)))
+        return self.responses.sign_out_page(
+            action=request.target.path,
+            fields=fields,
+            user=_printable(str(user)),
+            accept_language=request.accept_language,
+        )
 
     def signed_out(self, request: Request) -> Response:
         """Land after the sign-out: where the user wished to go, if this browser's own logout comes back."""
@@ -61,7 +66,8 @@ class LogoutEndpoints:
         logout = find_logout(policy, request.cookies, request.query().get("state", ""))
         if logout is not None and logout.return_to:
             return self.responses.redirect(logout.return_to, [deletion(policy, policy.logout)])
-        response = self.responses.page("signed_out", {"home": self.responses.start_url("/")})
+        context = {"home": self.responses.start_url("/")}
+        response = self.responses.page("signed_out", context, accept_language=request.accept_language)
         if logout is not None:
             response.headers.add("Set-Cookie", deletion(policy, policy.logout))
         return response
@@ -86,7 +92,8 @@ class LogoutEndpoints:
         cookies.append(begin_logout(policy, LogoutNote(state=begun.state, return_to=return_to), self.entropy))
         if not begun.at_provider.fields:
             return self.responses.redirect(begun.at_provider.url, cookies)
-        return with_cookies(self.responses.end_session_page(begun.at_provider), cookies)
+        page = self.responses.end_session_page(begun.at_provider, accept_language=request.accept_language)
+        return with_cookies(page, cookies)
 
     def _told(self, at_provider: EndSession | None, cookies: list[str]) -> Response:
         # A script cannot follow a redirect to another site's page; it is told where to send the browser.

@@ -27,6 +27,11 @@ class Request:
         """The `Cookie` field as it came."""
         return str(self.environ.get("HTTP_COOKIE", ""))
 
+    @property
+    def accept_language(self) -> str:
+        """The `Accept-Language` field as it came."""
+        return str(self.environ.get("HTTP_ACCEPT_LANGUAGE", ""))
+
     def query(self) -> dict[str, str]:
         """Read the query, each parameter at most once; raises `parameter_refused`."""
         return _parameters(self.target.query.encode("ascii"))

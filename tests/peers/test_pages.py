@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, parse_qsl
 import pytest
 from playwright.sync_api import Browser
 
+from gateway.languages import languages
 from gateway.page_templates import PageTemplates
 
 from .browser import run_browser
@@ -54,7 +55,9 @@ def answer_page(received: Received) -> Answer:
     name = received.path.removeprefix("/")
     if name not in PAGES:
         return Answer()
-    text = PageTemplates({}).render(name.partition("-")[0], {"nonce": NONCE, **PAGES[name]})
+    known = languages({})
+    catalogue = known.choose(received.headers.get("accept-language", ""))
+    text = PageTemplates({}, known).render(name.partition("-")[0], catalogue, {"nonce": NONCE, **PAGES[name]})
     return Answer(headers={"Content-Security-Policy": POLICY, "Content-Type": "text/html; charset=utf-8"}, body=text)
 
 

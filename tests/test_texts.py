@@ -1,5 +1,6 @@
 """The texts of the pages for translators: all that there are, as they are; and German, whole."""
 
+import tomllib
 from io import BytesIO
 from pathlib import Path
 from typing import Final
@@ -47,6 +48,14 @@ def test_a_language_is_compiled_as_it_is_written(language: str) -> None:
     path = LANGUAGES[language]
     assert texts(read_mo(BytesIO(path.with_suffix(".mo").read_bytes()))) == texts(read(path)), "run `make docs`"
     assert written().keys() == {TEMPLATE, *LANGUAGES.values(), *(one.with_suffix(".mo") for one in LANGUAGES.values())}
+
+
+def test_the_package_has_all_that_is_here() -> None:
+    with (TEMPLATE.parents[2] / "pyproject.toml").open("rb") as file:
+        patterns = tomllib.load(file)["tool"]["setuptools"]["package-data"]["gateway"]
+    package = TEMPLATE.parent.parent
+    packed = {path for pattern in patterns for path in package.glob(pattern)}
+    assert {path for place in ("locale", "pages") for path in (package / place).rglob("*.*")} <= packed
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, parse_qsl
 import pytest
 from playwright.sync_api import Browser
 
+from gateway.errors import TRANSACTION_MISSING
 from gateway.languages import languages
 from gateway.page_templates import PageTemplates
 
@@ -24,9 +25,14 @@ TARGET = '/list?a=1&b="<ü>"'
 ERROR = {
     "title": HOSTILE, "advice": HOSTILE, "code": "code_" * 20, "reference": "f" * 64, "status": 403, "home": "/",
 }  # fmt: skip
+GERMAN = languages({}).choose("de")
+FAILURE = {"title": GERMAN.plain(TRANSACTION_MISSING.title), "advice": GERMAN.plain(TRANSACTION_MISSING.advice)}
+CHOICES = [{"title": "Personal", "url": "/oauth2/start?provider=staff"}, {"title": HOSTILE, "url": "/oauth2/start"}]
 PAGES: Mapping[str, Mapping[str, object]] = {
+    "chooser": {"choices": CHOICES},
     "error": ERROR,
     "error-again": {**ERROR, "again": "/oauth2/start"},
+    "error-german": {**ERROR, **FAILURE, "code": TRANSACTION_MISSING.code, "again": "/oauth2/start"},
     "sign_out": {"action": "/oauth2/sign_out", "fields": {"rd": "/bye?a=1&b=2"}, "user": HOSTILE},
     "signed_out": {"home": "/"},
     "end_session": {"wanted": {"url": "/end", "fields": {"id_token_hint": "a.b.c", "state": TARGET}}},
@@ -81,6 +87,20 @@ def test_long_words_wrap(chromium: Browser, listener: Listener, name: str, width
         page = context.new_page()
         page.goto(f"{listener.origin}/{name}")
         assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+@pytest.mark.parametrize("name", STILL_PAGES)
+def test_german_fits_a_phone(chromium: Browser, listener: Listener, name: str, tmp_path: Path) -> None:
+    with chromium.new_context(locale="de-AT", viewport={"width": 360, "height": 640}) as context:
+        page = context.new_page()
+        page.goto(f"{listener.origin}/{name}")
+        page.screenshot(path=tmp_path / f"{name}-de.png", full_page=True)
+        assert page.evaluate("[document.documentElement.lang, document.documentElement.dir]") == ["de", "ltr"]
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
+        assert (
+            page.locator(".button").evaluate_all("all => all.filter(one => one.scrollWidth > one.clientWidth).length")
+            == 0
+        )
 
 
 def test_the_fragment_survives_the_way_to_the_login(chromium: Browser, listener: Listener) -> None:

@@ -232,6 +232,10 @@ SIGNED_IN_AS: Final = "You are signed in as %(who)s."
             compiled({"a": "b"}, header="Plural-Forms: nplurals\n"),
             "catalogue_broken", "IndexError", id="plural-cut-off",
         ),
+        pytest.param(
+            compiled({"a": "b"}, header="Plural-Forms: nplurals=2; plural=n != !1;\n"),
+            "catalogue_broken", "SyntaxError", id="plural-of-no-language",
+        ),
         pytest.param(compiled_pairs([("a", "b"), ("a", "c")]), "catalogue_broken", "has 'a' twice", id="twice"),
         pytest.param(compiled({"Sign in": ""}), "catalogue_broken", "into nothing", id="to-nothing"),
         pytest.param(compiled({"Sign in": "a\0b\0"}), "catalogue_broken", "into nothing", id="form-of-nothing"),

@@ -20,6 +20,7 @@ from gateway.cookies import (
     session_handles,
     without_own,
 )
+from gateway.languages import languages
 from gateway.oidc.authorization_response import check_authorization_response, read_response
 from gateway.oidc.messages import single_parameters
 from gateway.sealing import KeyRing, seal, unseal
@@ -37,6 +38,7 @@ NAMES: Final = (
     "state[]",
 )
 ORIGIN: Final = "https://app.example"
+LANGUAGES: Final = languages({})
 RING: Final = KeyRing.of(["the first secret of the gateway, for tests alone"])
 POLICY: Final = CookiePolicy(name="gateway", secure=True, ring=RING)
 HANDLE: Final = b"h" * 32
@@ -142,6 +144,12 @@ def check_path(path: str) -> bool:
     return False
 
 
+def check_language(field: str) -> bool:
+    chosen = LANGUAGES.choose(field)
+    assert chosen in LANGUAGES.catalogues.values()
+    return chosen is not LANGUAGES.english
+
+
 TARGETS: Final = (
     Target(name="query", make=lambda dice: query(dice, RESPONSE, NAMES), check=check_query, share=30),
     Target(name="cookies", make=lambda dice: cookie_field(dice, COOKIES), check=check_cookies, share=30),
@@ -152,5 +160,11 @@ TARGETS: Final = (
         check=check_return_url,
     ),
     Target(name="path", make=lambda dice: text(dice, "/a/b;c=d/%2E/e%20f", "/static/%C3%A9.css"), check=check_path),
+    Target(
+        name="Accept-Language",
+        make=lambda dice: text(dice, "de-AT,de;q=0.9,en-US;q=0.8,en;q=0.7,*;q=0.1", "en;q=0, *"),
+        check=check_language,
+        share=5,
+    ),
 )
 """What comes from a browser."""

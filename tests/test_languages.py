@@ -129,6 +129,17 @@ def test_a_language_that_we_lack_is_added() -> None:
     assert (french.tag, french.gettext("Sign in"), french.gettext("Sign out")) == ("fr", "Se connecter", "Sign out")
 
 
+def test_a_percent_sign_is_one_in_what_is_told_of_a_failure_too() -> None:
+    french = languages({"fr": compiled({"Sign in": "100 %% français"})}).choose("fr")
+    assert (french.plain("Sign in"), french.gettext("Sign in") % {}) == ("100 % français", "100 % français")
+
+
+def test_no_text_means_none_and_not_the_header_of_the_catalogue() -> None:
+    french = languages({"fr": compiled({"Sign in": "Se connecter"})}).choose("fr")
+    assert french.translations.gettext("").startswith("Content-Type")
+    assert french.gettext("") == ""
+
+
 class Hostile(NullTranslations):
     """Translates each text into markup and its placeholders."""
 
@@ -189,7 +200,7 @@ def test_what_is_told_of_a_failure_has_no_percent_sign(problem: Problem) -> None
         pytest.param("zh_Hant_TW", {"Sign in": "登入"}, id="script-and-country"),
         pytest.param("es_419", {}, id="region"),
         pytest.param("fr", {"One page\0%(count)s pages": "Une page\0%(count)s pages"}, id="count-left-out-for-one"),
-        pytest.param("fr", {"verb\x04Open": "Ouvrir"}, id="context"),
+        pytest.param("fr", {"100% verb\x04Open": "Ouvrir"}, id="context"),
         pytest.param("fr", {"Sign in": "Se\nconnecter"}, id="line-end"),
     ],
 )

@@ -196,11 +196,12 @@ def _tell(answers: FirstAnswers, settings: Settings, output: Path, directory: Pa
 
 
 def _next(answers: FirstAnswers, output: Path, directory: Path) -> list[str]:
-    secrets_named = f"export {SECRETS_VARIABLE}={directory}"
+    named = f"export {SECRETS_VARIABLE}={directory}"
+    doctor = f"gateway doctor {output}  # where something does not work"
     if answers.upstream:
-        return [secrets_named, f"gateway check {output}", f"gateway serve --config {output}"]
+        return [named, f"gateway check {output}", f"gateway serve --config {output}", doctor]
     wrapped = f"app.wsgi_app = Gateway.from_config('{output}')(app.wsgi_app)  # in Python; or just around a WSGI app"
-    return [secrets_named, f"gateway routes explain --config {output} GET /", wrapped]
+    return [named, f"gateway routes explain --config {output} GET /", wrapped, doctor]
 
 
 def _choices() -> str:

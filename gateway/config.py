@@ -134,7 +134,9 @@ def load_standalone_settings(path: str | None, environ: Mapping[str, str]) -> Se
     """
     settings = load_settings(path, environ)
     if not settings.upstreams and not settings.forward_auth.enabled:
-        raise ConfigurationError(["upstream: is missing; name what is behind the gateway: http://127.0.0.1:3000"])
+        wrapped = "an app that is wrapped in code needs none, and `gateway doctor` looks at the rest"
+        missing = f"upstream: is missing; name what is behind the gateway: http://127.0.0.1:3000 ({wrapped})"
+        raise ConfigurationError([missing])
     return settings
 
 

@@ -11,6 +11,9 @@ import pytest
 from peers.store_places import ALL, Place, make_place
 
 from gateway.backends.base import TAG_BYTES, Backend, BytesSerializer, LockBusy, UnlistableStore
+from gateway.backends.choice import make_backend
+from gateway.config import StoreSettings
+from gateway.config_sources import ConfigurationError
 
 OLD: Final = b"o" * TAG_BYTES
 NEW: Final = b"n" * TAG_BYTES
@@ -223,3 +226,36 @@ def _renew(backend: Backend, begun: threading.Event) -> None:
 def test_the_serializer_takes_bytes_and_nothing_else(value: object) -> None:
     with pytest.raises(TypeError):
         BytesSerializer().dumps(value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        pytest.param("redis://u:hush@127.0.0.1:1/0?nonsense=hush", "knows no option nonsense", id="unknown"),
+        pytest.param("redis://127.0.0.1:1/0?socket_timeout=hush", "Invalid value for 'socket_timeout'", id="no-number"),
+        pytest.param("redis://127.0.0.1:1/0?ssl_ca_certs=/a", "knows no option ssl_ca_certs", id="of-tls-without-it"),
+        pytest.param("redis+cluster://127.0.0.1:1?ssl_ca_cert=/a", "knows no option ssl_ca_cert", id="cluster"),
+        pytest.param("redis+sentinel://127.0.0.1:1/service/0?x=hush", "knows no option x", id="sentinels"),
+        pytest.param("unix:///run/redis.sock?port=1", "knows no option port", id="of-a-socket"),
+    ],
+)
+def test_an_option_that_is_none_is_an_error_of_the_configuration(url: str, told: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        make_backend(StoreSettings(type="redis", path="", url=url, prefix=""))
+    assert told in str(raised.value)
+    assert "hush" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://127.0.0.1:1/0",
+        "rediss://127.0.0.1:1/0?ssl_ca_certs=/a&max_connections=5",
+        "redis+sentinel://127.0.0.1:1/service/0?sentinel_password=x&socket_timeout=3",
+        "redis+cluster://127.0.0.1:1?read_from_replicas=true",
+        "valkey://127.0.0.1:1?protocol=3",
+        "unix:///run/redis.sock?db=1",
+    ],
+)
+def test_options_of_the_client_are_taken(url: str) -> None:
+    make_backend(StoreSettings(type="redis", path="", url=url, prefix=""))

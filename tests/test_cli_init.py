@@ -178,6 +178,7 @@ def test_for_programs_there_is_one_object() -> None:
     told = json.loads(run(*FLAGS, "--client-secret-file", "secret", "--json").stdout)
     assert told["redirect_uri"] == "https://app.example/oauth2/callback"
     assert told["next"][0] == "export GATEWAY_SECRETS_DIR=secrets"
+    assert told["next"][-1].startswith("gateway doctor ")
 
 
 def test_a_file_that_is_not_ours_to_write_loses_nothing(directory: Path) -> None:

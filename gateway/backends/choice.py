@@ -11,6 +11,7 @@ from gateway.backends.file import FileBackend
 from gateway.backends.lease import LEASE_SECONDS
 from gateway.backends.memory import MemoryBackend
 from gateway.backends.redis import RedisBackend
+from gateway.backends.redis_client import check_options
 from gateway.config import StoreSettings
 from gateway.config_sources import ConfigurationError
 
@@ -22,13 +23,24 @@ Connect = Callable[[str, str, int], Backend]
 
 
 def make_backend(settings: StoreSettings, lease_seconds: int = LEASE_SECONDS) -> Backend:
-    """Make the backend that is configured; raises `ConfigurationError` if the package it needs is not installed."""
+    """Make the backend that is configured.
+
+    Raises `ConfigurationError` if the package it needs is not installed, or its URL has an option that is none.
+    """
     if settings.type == "file":
         return FileBackend(settings.path)
     if settings.type == "memory":
         return MemoryBackend()
-    connect: Connect = _optional(settings.type) if settings.type in OPTIONAL else RedisBackend
+    connect: Connect = _optional(settings.type) if settings.type in OPTIONAL else _redis
     return connect(settings.url, settings.prefix, lease_seconds)
+
+
+def _redis(url: str, prefix: str, lease_seconds: int) -> Backend:
+    try:
+        check_options(url)
+    except ValueError as error:
+        raise ConfigurationError([f"session.store.url: {error}"]) from None
+    return RedisBackend(url, prefix, lease_seconds)
 
 
 def _optional(kind: str) -> Connect:

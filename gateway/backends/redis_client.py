@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
@@ -29,6 +30,8 @@ _CLUSTER_PORT = 6379
 _MOVES = 3
 """How often a cluster is asked again while it moves to another primary."""
 
+_OF_SENTINELS = ("sentinel_username", "sentinel_password")
+
 Client = redis.Redis | redis.RedisCluster
 
 
@@ -43,6 +46,19 @@ class _Address:
     def named(self, default_port: int) -> list[tuple[str, int]]:
         """Name each host and its port."""
         return [(host.hostname or "localhost", host.port or default_port) for host in self.hosts]
+
+
+def check_options(url: str) -> None:
+    """Raise `ValueError` that names an option of a URL which redis-py does not know, or whose value it cannot be."""
+    address = _address(url)
+    known = {*_OF_SENTINELS, *(signature(redis.RedisCluster.__init__).parameters if address.kind == "cluster" else ())}
+    given = [(name, value) for name, value in parse_qsl(urlsplit(url).query) if name not in known]
+    place = f"{_scheme(url)}:///socket" if _scheme(url) == "unix" else f"{'rediss' if address.tls else 'redis'}://host"
+    try:
+        redis.ConnectionPool.from_url(f"{place}?{urlencode(given)}").make_connection()
+    except TypeError as error:
+        unknown = next((name for name, _ in given if f"'{name}'" in str(error)), "an option")
+        raise ValueError(f"redis-py knows no option {unknown}") from None
 
 
 def open_client(url: str) -> Client:
@@ -64,7 +80,7 @@ def open_client(url: str) -> Client:
 
 
 def _behind_sentinels(address: _Address, common: dict[str, Any]) -> redis.Redis:
-    own = {"username": common.pop("sentinel_username", None), "password": common.pop("sentinel_password", None)}
+    own = {name: common.pop(f"sentinel_{name}", None) for name in ("username", "password")}
     trust = {name: value for name, value in common.items() if name.startswith("ssl_")}
     waits = {"socket_timeout": _NETWORK_SECONDS, "socket_connect_timeout": _NETWORK_SECONDS, "retry": _once_more()}
     asked: Any = Sentinel(  # type: ignore[no-untyped-call]

@@ -238,14 +238,18 @@ class Authenticator:
         _log.info("signed out: session %s", session.id[:8])
         return BegunLogout(at_provider=None if local else provider.end_session(session.id_token, state), state=state)
 
-    def note_use(self, held: HeldSession) -> HeldSession | None:
-        """Write down that a session is used, unless another worker has; return it as it is then, None if it is over."""
+    def note_use(self, held: HeldSession, at: int | None = None) -> HeldSession | None:
+        """Write down that a session is used, unless another worker has; return it as it is then, None if it is over.
+
+        `at` is when that was, in seconds since the epoch, where it is not now.
+        """
+        used_at = self._now() if at is None else at
         try:
             with self._store.lock(held.session.id):
                 current = self._store.load(held.handle)
-                if current is None or not current.session.needs_touch(self._now(), self._lifetimes):
+                if current is None or not current.session.needs_touch(used_at, self._lifetimes):
                     return current  # Of all workers, one writes it down.
-                touched = replace(current, session=current.session.touched(self._now()))
+                touched = replace(current, session=current.session.touched(used_at))
                 return self._store.replace(touched) or self._store.load(held.handle)
         except LockBusy:
             return held  # Someone else is writing the session, and that counts as its use.

@@ -251,7 +251,7 @@ def test_the_bodies_of_all_who_wait_are_held_back_together(lanes: list[Lane], re
         sender.start()
         eventually(lambda: lanes[0].clients)
         (one,) = lanes[0].clients
-        eventually(lambda: one._paused)
+        eventually(lambda: one._inlet.is_paused)
         assert settled(lambda: sum(waiting.buffered for waiting in one._requests._waiting)) < 4 * MAX_BODY_WAITING
         app.go_on.set()
         received = read_all(sock)
@@ -272,7 +272,7 @@ def test_who_leaves_is_noticed_with_requests_behind_one_that_takes_its_time(
         sock.sendall(SLOW + (GET + b"\r\n") * behind)
         eventually(lambda: app.asked)
         (one,) = lanes[0].clients
-        eventually(lambda: one._paused == bool(behind))
+        eventually(lambda: one._inlet.is_paused == bool(behind))
         leave(sock)
         eventually(lambda: not lanes[0].clients)
         app.go_on.set()

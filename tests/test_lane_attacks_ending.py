@@ -2,9 +2,11 @@
 
 import http.client
 import socket
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 from wsgiref.types import StartResponse
 
@@ -191,3 +193,46 @@ def test_empty_lines_between_remembered_requests_add_up_to_nothing() -> None:
         reader.feed(_post(2) + b"ok")
         reader.feed(b"\r\n")
     assert len(begun) == MAX_HEAD // 2 + 10
+
+
+@pytest.mark.parametrize("chunk", [1, 60, 4000], ids=lambda size: f"{size} octets")
+@pytest.mark.parametrize("who", ["app", "upstream"])
+def test_whoever_takes_nothing_is_sent_no_more(who: str, chunk: int) -> None:
+    """A body in tiny chunks is read in turns, and none of them lifts the pause that the other side asked for."""
+    is_over = threading.Event()
+    with silent(who, is_over) as open_it, open_it() as sock:
+        sock.settimeout(1.0)
+        piece = b"%x\r\n" % chunk + bytes(chunk) + b"\r\n"
+        sock.sendall(CHUNKED)
+        with pytest.raises(TimeoutError):
+            pour(sock, piece * (200_000 // len(piece)))
+        is_over.set()
+
+
+def pour(sock: socket.socket, data: bytes) -> None:
+    """Send again and again, up to more than all buffers hold."""
+    for _ in range(40_000_000 // len(data)):
+        sock.sendall(data)
+
+
+@contextmanager
+def silent(who: str, is_over: threading.Event) -> Iterator[Callable[[], socket.socket]]:
+    """Stand before an app or an upstream that takes no body until it is over."""
+
+    def app(_: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        is_over.wait(SECONDS * 2)
+        start_response("200 OK", [("Content-Length", "0")])
+        return [b""]
+
+    if who == "app":
+        with around(app) as open_it:
+            yield open_it
+        return
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        document = {
+            **base_config({"type": "memory"}),
+            "upstream": f"http://127.0.0.1:{listener.getsockname()[1]}",
+            "routes": [{"path": "/**", "access": "public"}],
+        }
+        with run_lane(Gateway.from_config(document)(None)) as face:
+            yield lambda: socket.create_connection(("127.0.0.1", face.port), timeout=SECONDS)

@@ -253,7 +253,7 @@ def test_a_client_is_held_back_while_the_upstream_is_being_connected(lanes: list
         sender.start()
         eventually(lambda: gate.waiting)
         (client,), (forwarding,) = lanes[0].clients, lanes[0].forwardings
-        eventually(lambda: client._paused)
+        eventually(lambda: client._inlet.is_paused)
         assert forwarding._incoming.buffered < 4 * MAX_BODY_WAITING
         gate.is_open = True
         assert answer(sock).startswith(b"HTTP/1.1 200")

@@ -520,3 +520,50 @@ def test_a_connection_that_is_closed_leaves_nothing_behind(monkeypatch: pytest.M
             eventually(lambda: len(made) == 3 and all(one() is None for one in made))
     finally:
         gc.enable()
+
+
+def test_the_last_words_of_an_upstream_are_read_in_one_turn_however_many_records_they_are(tls: Tls) -> None:
+    """It answers an upload early and resets; there is no turn of the loop to come in which more could be read."""
+    body = b"x" * 20_000
+    said = b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+    async def last() -> bytes:
+        loop, received = asyncio.get_running_loop(), Receiving()
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        theirs.settimeout(SECONDS)
+        context = ssl.create_default_context(cafile=tls.trusted)
+        transport = TlsTransport(loop, context, lambda: received, name="localhost")
+        peer = loop.run_in_executor(None, Peer, theirs, tls.server)
+        await loop.create_connection(lambda: transport, sock=ours)
+        await transport.handshake()
+        server = await peer
+        records = b"".join(server.records(said[at : at + 100]) for at in range(0, len(said), 100))
+        received.last = records
+        theirs.close()
+        await received.lost
+        return bytes(received.data)
+
+    with closing(uvloop.new_event_loop()) as loop:
+        assert loop.run_until_complete(last()) == said
+
+
+class Receiving(asyncio.Protocol):
+    """Takes what comes, and, when it is told of the end, what still lay in the socket."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.last = b""
+        self.lost = asyncio.get_running_loop().create_future()
+        self.transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+        self.transport.pause_reading()
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self.transport.data_received(self.last)
+        self.lost.set_result(None)

@@ -9,6 +9,7 @@ from typing import Any
 from gateway.lane.client_answer import ClientAnswer, Fields
 from gateway.lane.hanging_up import has_hung_up, reset
 from gateway.lane.incoming import MAX_BODY_WAITING, Incoming
+from gateway.lane.inlet import Inlet
 from gateway.lane.patience import STALL_SECONDS, Patience
 from gateway.lane.request_queue import RequestQueue
 from gateway.lane.serving import Serving, answer_head, refusal
@@ -38,9 +39,8 @@ class ClientConnection(asyncio.Protocol):
         self.is_writable = True
         self._current: Incoming | None = None
         self._over = False
-        self._paused = False
+        self._is_held = False
         self._advancing = False
-        self._catching_up = False
         self._said_all = False
         self._is_leaving = False
         self._since = self._over_since = serving.now
@@ -55,6 +55,7 @@ class ClientConnection(asyncio.Protocol):
             self.transport.abort()
             return
         self._requests = RequestQueue(self._base(transport))
+        self._inlet = Inlet(self._serving.loop, transport, self._requests, self._catch_up)
         self._clients.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -67,7 +68,7 @@ class ClientConnection(asyncio.Protocol):
             self._since = self._serving.now
         self._requests.feed(data)
         if not self._requests.has_room:
-            self.pause_reading()
+            self._inlet.pause()
         self._advance()
 
     def eof_received(self) -> bool:
@@ -103,22 +104,17 @@ class ClientConnection(asyncio.Protocol):
         if self._current is not None and self._current.job is not None:
             self._current.job.client_resumed()
         elif self._current is None:
-            self._advance()
-            self.resume_reading()
+            self._go_on()
 
     def pause_reading(self) -> None:
-        """Read nothing more of the client for now; at the end, what comes is read to be forgotten."""
-        if not self._paused and not self._over and not self.transport.is_closing():
-            self._paused = True
-            self.transport.pause_reading()
+        """Read nothing more of the body until the job says so."""
+        self._is_held = True
+        self._inlet.pause()
 
     def resume_reading(self) -> None:
         """Read on, unless others wait for this request, or answers for the client."""
-        has_room = self._requests.has_room and (self._current is not None or self.is_writable)
-        if self._paused and has_room and not self.transport.is_closing():
-            self._paused = False
-            self._since = self._serving.now
-            self.transport.resume_reading()
+        self._is_held = False
+        self._read_again()
 
     def send_continue(self) -> None:
         """Tell a client that waits for it to send the body (RFC 9110 10.1.1)."""
@@ -170,9 +166,9 @@ class ClientConnection(asyncio.Protocol):
         self._since = self._serving.now
         if incoming.upgrade:
             self._requests.go_on()
+        self._is_held = False
         if answer.keep_alive and incoming.keep_alive and not self._serving.closing:
-            self._advance()
-            self.resume_reading()
+            self._go_on()
         else:
             self._hang_up()
 
@@ -229,12 +225,12 @@ class ClientConnection(asyncio.Protocol):
                 self.abort()
         elif not current.complete and not current.failed and self._is_waited_for and silent > STALL_SECONDS:
             current.fail()
-        elif current.complete and self._paused and has_hung_up(self.transport):
+        elif current.complete and self._inlet.is_paused and has_hung_up(self.transport):
             self._is_leaving, self._since = True, self._serving.now
 
     @property
     def _is_waited_for(self) -> bool:
-        return not self._paused or self._requests.refused is not None
+        return not self._inlet.is_paused or self._requests.refused is not None
 
     def _advance(self) -> None:
         if self._advancing:
@@ -244,15 +240,12 @@ class ClientConnection(asyncio.Protocol):
             self._begin_some()
         finally:
             self._advancing = False
-        if self._requests.is_behind and not self._catching_up and not self._over:
-            self._catching_up = True
-            self.pause_reading()
-            self._serving.loop.call_soon(self._catch_up)
-        current = self._current
-        if current is None and self.is_writable and not self._over:
+        if self._current is None and self.is_writable and not self._over:
             self._end_if_all_is_read()
-        elif current is None or (current.job is None and current.buffered > MAX_BODY_WAITING):
-            self.pause_reading()
+        elif not self._has_room:
+            self._inlet.pause()
+        if self._requests.is_behind:
+            self._read_again()
 
     def _begin_some(self) -> None:
         for _ in range(AT_ONCE):
@@ -267,11 +260,22 @@ class ClientConnection(asyncio.Protocol):
 
     def _go_on(self) -> None:
         self._advance()
-        self.resume_reading()
+        self._read_again()
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether there is a place for what comes: a job that takes it, or not too much that waits for one."""
+        current = self._current
+        if current is None:
+            return self.is_writable
+        return not self._is_held and (current.job is not None or current.buffered <= MAX_BODY_WAITING)
+
+    def _read_again(self) -> None:
+        if self._has_room and not self._over and self._inlet.resume():
+            self._since = self._serving.now
 
     def _catch_up(self) -> None:
-        self._catching_up = False
-        if not self._over:
+        if self._has_room and not self._over:
             self._requests.read_on()
             self._go_on()
 
@@ -287,11 +291,9 @@ class ClientConnection(asyncio.Protocol):
     def _hang_up(self) -> None:
         self._over = True
         self._since = self._over_since = self._serving.now
-        if not self._said_all and self.transport.can_write_eof():
+        if not self._said_all and not self.transport.is_closing() and self.transport.can_write_eof():
             # To close with octets unread would reset the connection, and the answer might be lost (RFC 9112 9.6).
             self.transport.write_eof()
-            if self._paused:
-                self._paused = False
-                self.transport.resume_reading()
+            self._inlet.drain()
         else:
             self.transport.close()

@@ -146,7 +146,7 @@ class Lane:
             admit(held)
 
     def _is_noted(self, held: HeldSession) -> bool:
-        return not self.gateway.authenticator.is_use_due(held) or self.uses.note(held)
+        return not self.gateway.authenticator.is_use_due(held) or self.uses.note(held, self.gateway.now())
 
     def _admit(
         self,

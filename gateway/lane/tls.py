@@ -40,7 +40,7 @@ class TlsTransport(asyncio.Protocol, asyncio.Transport):
         self._tls: Any = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side, server_hostname=name)
         self._records = Records()
         self._unread = b""
-        self._empty = 0
+        self._empty, self._at_once = 0, RECORDS_AT_ONCE
         self._shaken: asyncio.Future[Any] = loop.create_future()
         self._raw: Any = None
         self._protocol: Any = None
@@ -82,7 +82,7 @@ class TlsTransport(asyncio.Protocol, asyncio.Transport):
         """Decrypt what the other one sends, as far as it is wanted."""
         if not self._over and not self._said_all:
             self._unread += data
-            self._take_turn(RECORDS_AT_ONCE)
+            self._take_turn(self._at_once)
 
     def eof_received(self) -> bool:
         """Keep the other direction where that is wanted; without a closure alert the connection is cut off."""
@@ -97,8 +97,8 @@ class TlsTransport(asyncio.Protocol, asyncio.Transport):
             self._shaken.set_exception(exc or ConnectionAbortedError("it hung up in the TLS handshake"))
         if self._protocol is None:
             return
-        self._paused = False
-        self._take_turn(sys.maxsize)
+        self._paused, self._at_once = False, sys.maxsize
+        self._take_turn(self._at_once)
         self._protocol.connection_lost(exc or self._error)
         self._over = True
         # All this refers to itself, and would stay until somebody looks for such circles.
@@ -130,8 +130,8 @@ class TlsTransport(asyncio.Protocol, asyncio.Transport):
         return self._over or bool(self._raw.is_closing())
 
     def pause_reading(self) -> None:
-        """Read nothing more, of the socket neither."""
-        self._paused = True
+        """Read nothing more, of the socket neither; at the end there is no later."""
+        self._paused = self._at_once == RECORDS_AT_ONCE
         if not self.is_closing():
             self._raw.pause_reading()
 
@@ -261,7 +261,7 @@ class TlsTransport(asyncio.Protocol, asyncio.Transport):
 
     def _read_on(self) -> None:
         if not self.is_closing():
-            self._take_turn(RECORDS_AT_ONCE)
+            self._take_turn(self._at_once)
         if self._reads_on and not self._unread and not self.is_closing():
             self._raw.resume_reading()
 

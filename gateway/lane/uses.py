@@ -15,18 +15,20 @@ from gateway.store import HeldSession
 FAILED_SECONDS = 10.0
 """How long requests write by themselves after a failure."""
 
+_Use = tuple[HeldSession, int]
+
 _log = logging.getLogger("gateway")
 
 
 class Uses:
-    """Has uses written by a thread of its own; `write` writes one, unless another worker has done it.
+    """Has uses written by a thread of its own; `write` writes one and when it was, unless another worker has done it.
 
     `clock` is monotonic, in seconds; `patience_seconds` is how long a use may wait to be written.
     """
 
     def __init__(
         self,
-        write: Callable[[HeldSession], object],
+        write: Callable[[HeldSession, int], object],
         *,
         patience_seconds: float = MAX_TOUCH_INTERVAL,
         clock: Callable[[], float] = time.monotonic,
@@ -35,22 +37,23 @@ class Uses:
         self._patience_seconds = patience_seconds
         self._clock = clock
         self._due_since = self._under_way_since = 0.0
-        self._due: dict[bytes, HeldSession] = {}
+        self._due: dict[bytes, _Use] = {}
         self._fails_until = 0.0
-        self._under_way: Future[list[HeldSession]] | None = None
+        self._under_way: Future[list[_Use]] | None = None
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="gateway-uses")
 
-    def note(self, held: HeldSession) -> bool:
-        """Have a use written down soon; False where the request itself has to: the last could not be, or still waits.
+    def note(self, held: HeldSession, at: int) -> bool:
+        """Have a use of a second since the epoch written down soon; False where the request itself has to do it.
 
-        Else a store that cannot be written to, or is slow, would end the sessions of those who are busy, one by one.
+        That is where the last could not be written, or still waits. Else a store that cannot be written to, or is slow,
+        would end the sessions of those who are busy, one by one.
         """
         now = self._clock()
         if now < self._fails_until or now - self._oldest(now) >= self._patience_seconds:
             return False
         if not self._due:
             self._due_since = now
-        self._due[held.handle] = held
+        self._due[held.handle] = (held, at)
         return True
 
     def step(self) -> None:
@@ -84,7 +87,7 @@ class Uses:
         failed = [] if self._under_way is None else self._under_way.result()
         self._under_way = None
         if failed:
-            self._due = {**{held.handle: held for held in failed}, **self._due}
+            self._due = {**{one[0].handle: one for one in failed}, **self._due}
             self._due_since = self._under_way_since
 
     def _oldest(self, now: float) -> float:
@@ -93,12 +96,12 @@ class Uses:
             return self._under_way_since
         return self._due_since if self._due else now
 
-    def _write_all(self, due: Iterable[HeldSession]) -> list[HeldSession]:
+    def _write_all(self, due: Iterable[_Use]) -> list[_Use]:
         """Write them, and return those that can be later."""
         left = deque(due)
         while left:
             try:
-                self._write(left[0])
+                self._write(*left[0])
             except StoreUnavailable as error:
                 self._has_failed(error)
                 return list(left)  # To each of the others it would say the same.

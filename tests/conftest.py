@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 from conformance.set_ups import OwnFiles, make_own_files
 from harness import FACE_VARIABLE, Mode, Site, run_site
-from peers import browser, node_provider, servers
+from peers import axe_core, browser, node_provider, servers
 from peers.store_places import MISSING, backend, place, store_urls  # noqa: F401 - fixtures for the tests of the stores.
 
 from gateway.lane.lane import Lane
@@ -18,6 +18,7 @@ REAL_VARIABLE: Final = "GATEWAY_TEST_REAL"
 """When it is 1, a missing peer fails the test instead of skipping it."""
 
 FIND_MISSING: Final[Mapping[str, Callable[[], str | None]]] = {
+    "axe": axe_core.find_missing,
     "chromium": browser.find_missing,
     "node": node_provider.find_missing,
     "nginx": servers.find_missing_nginx,

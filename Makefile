@@ -9,6 +9,7 @@
 #             about 20 minutes; BENCH="--rounds 1 --seconds 3 --cases small" and the like change the run
 # make docs   what is written from the model: the table, the schema, docs/configuration; and from the pages their texts,
 #             gateway/locale, compiled where they are translated
+# make screenshots  docs/screenshots, from the pages that the browser tests look at
 # make site   the documentation as pages, in build/site
 # make lint   ruff, mypy and the layers
 # make lock   resolve the lock files anew
@@ -21,7 +22,7 @@ READY := .venv/.ready
 # Where it forbids Python to keep what it has compiled, each run would compile 500 modules anew, for each core.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo quick test fuzz reliability bench lint format docs site conformance lock clean
+.PHONY: demo quick test fuzz reliability bench lint format docs screenshots site conformance lock clean
 
 demo: $(RUNTIME)
 	PYTHONPATH=$(CURDIR) $(BIN)/python -m gateway demo
@@ -63,6 +64,9 @@ build/.site: locks/docs.txt
 docs: $(READY)
 	$(BIN)/python docs/update.py
 	$(BIN)/python docs/texts.py
+
+screenshots: $(READY)
+	cd tests && ../$(BIN)/python -m peers.screenshots
 
 conformance: $(READY)
 	cd tests && ../$(BIN)/python -m conformance

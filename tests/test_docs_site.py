@@ -38,6 +38,8 @@ BASE: Final[Mapping[str, object]] = {
     "public_url": "https://app.example.com",
     "provider": {"issuer": "https://login.example.com", "client_id": "app", "client_secret": "a secret of the tests"},
 }
+MOST_OCTETS: Final = 60_000
+LEAST_CHARACTERS: Final = 40
 FOREIGN: Final = "not a configuration of the gateway"
 """What a comment before a YAML block says that is for something else."""
 
@@ -119,6 +121,17 @@ def test_links_lead_to_pages_and_headings(page: Path, target: str) -> None:
     assert there.exists(), target
     assert there.is_relative_to(ROOT), target
     assert not anchor or anchor in anchors(there), target
+
+
+def test_each_screenshot_is_small_and_shown_with_a_text() -> None:
+    shown = {
+        (page.parent / target).resolve(): text
+        for page in READ
+        for text, target in re.findall(r"!\[([^\]]*)\]\(([^)]+\.png)\)", prose(page))
+    }
+    assert sorted(shown) == sorted(DOCS.rglob("*.png"))
+    assert all(len(text) >= LEAST_CHARACTERS for text in shown.values())
+    assert all(picture.stat().st_size <= MOST_OCTETS for picture in shown)
 
 
 def completed(shown: Any) -> dict[str, Any]:

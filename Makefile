@@ -1,8 +1,8 @@
 # make demo   a provider, a sample app and the gateway on localhost, with the URL and the user printed
 # make quick  the tests in process without real peers; under a minute on four cores, a minute and a half on two
 # make test   all tests; those with real peers are skipped where the peer is missing, unless GATEWAY_TEST_REAL=1
-# make conformance  docs/CONFORMANCE.md from a run of the conformance tests
 #            then those in process once more, through the lane
+# make conformance  docs/CONFORMANCE.md from a run of the conformance tests
 # make fuzz   200,000 odd inputs and more, counted by target; FUZZ_INPUTS and FUZZ_SEED change the run
 # make reliability  what is killed and stormed, in large numbers, into docs/RELIABILITY.md; about 40 minutes
 # make bench  requests a second, latencies and memory beside nginx, Envoy, Apache and Flask, into docs/PERFORMANCE.md;
@@ -31,7 +31,8 @@ quick: $(READY)
 	$(BIN)/pytest -q -n auto -m "not real and not slow" --ignore tests/processes --ignore tests/fuzz
 
 test: $(READY)
-	$(BIN)/pytest
+	$(BIN)/pytest -q -n auto --ignore tests/processes
+	$(BIN)/pytest tests/processes
 	GATEWAY_TEST_FACE=lane $(BIN)/pytest -q -n auto -m "not slow" --ignore tests/processes
 
 fuzz: $(READY)

@@ -36,13 +36,19 @@ def main() -> None:
 @main.command()
 @click.option("--config", "path", type=click.Path(), help="The configuration file (default: config.yaml).")
 @click.option("--bind", default="127.0.0.1:4180", show_default=True, help="Where to listen.")
-@click.option("--workers", default=2, show_default=True, type=click.IntRange(min=1), help="How many processes.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="How many processes (default: WEB_CONCURRENCY, or one a processor, up to 8).",
+)
 @click.option("--dev-tls", is_flag=True, help="Serve https with a self-signed certificate for localhost.")
-def serve(path: str | None, bind: str, workers: int, *, dev_tls: bool) -> None:
+def serve(path: str | None, bind: str, workers: int | None, *, dev_tls: bool) -> None:
     """Put the gateway in front of what config.yaml names."""
     environ = dict(os.environ) | ({CONFIG_VARIABLE: path} if path else {})
     standalone_settings(path)
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:gateway.gunicorn_conf", "-b", bind, "-w", str(workers)]
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:gateway.gunicorn_conf", "-b", bind]
+    if workers is not None:
+        command += ["-w", str(workers)]
     if dev_tls:
         files = localhost_certificate(DEV_TLS_DIRECTORY, datetime.datetime.now(datetime.UTC))
         command += ["--certfile", str(files.certificate), "--keyfile", str(files.key)]

@@ -11,11 +11,12 @@ from typing import Any
 from gateway.backends.choice import make_backend
 from gateway.config import load_standalone_settings
 from gateway.config_sources import ConfigurationError
+from gateway.cpus import default_workers
 from gateway.errors import StoreUnavailable
 
 wsgi_app = "gateway.app:create_app()"
 bind = os.environ.get("BIND", "127.0.0.1:4180")
-workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+workers = int(os.environ.get("WEB_CONCURRENCY") or default_workers())
 worker_class = os.environ.get("WORKER_CLASS", "gthread")
 threads = 32
 keepalive = 15

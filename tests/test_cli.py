@@ -75,7 +75,13 @@ def test_memory_is_refused_for_several_workers_and_a_directory_that_cannot_be(tm
     environ = {"GATEWAY_SESSION__SECRET": SECRET}
     (tmp_path / "config.yaml").write_text(text)
     memory = gateway(
-        "serve", "--bind", "127.0.0.1:0", cwd=tmp_path, environ={**environ, "GATEWAY_SESSION__STORE__TYPE": "memory"}
+        "serve",
+        "--bind",
+        "127.0.0.1:0",
+        "--workers",
+        "2",
+        cwd=tmp_path,
+        environ={**environ, "GATEWAY_SESSION__STORE__TYPE": "memory"},
     )
     assert (memory.returncode, "session.store.type: memory" in memory.stderr) == (2, True)
     place = {**environ, "GATEWAY_SESSION__STORE__PATH": str(tmp_path / "file" / "sessions")}

@@ -130,7 +130,7 @@ def test_what_the_configuration_refuses_itself(set_up: SetUp, over: Mapping[str,
 @pytest.mark.parametrize(
     ("environ", "expected"),
     [
-        pytest.param({}, "store_memory_shared", id="two-workers-by-default"),
+        pytest.param({"WEB_CONCURRENCY": "2"}, "store_memory_shared", id="two-workers"),
         pytest.param({"WEB_CONCURRENCY": "4"}, "store_memory_shared", id="four-workers"),
         pytest.param({"WEB_CONCURRENCY": "1"}, "store_memory", id="one-worker"),
     ],

@@ -22,6 +22,7 @@ from gateway.backends.redis import eviction_policies
 from gateway.backends.redis_client import open_client
 from gateway.config import Settings
 from gateway.config_sources import ConfigurationError
+from gateway.cpus import default_workers
 from gateway.doctor.diagnoses_parts import (
     STORE_FAILING,
     STORE_FORBIDS,
@@ -39,7 +40,6 @@ from gateway.errors import StoreUnavailable
 STORE_SECONDS = 12.0
 """How long the store may take: clients of clusters try several times."""
 
-DEFAULT_WORKERS = 2
 _ON_REDIS = ("redis", "valkey")
 
 
@@ -52,7 +52,7 @@ class StoreFacts:
 
     type: str
     place: str
-    workers: int = DEFAULT_WORKERS
+    workers: int
     owner: int | None = None
     user: int = 0
     problem: Diagnosis | None = None
@@ -64,7 +64,7 @@ def gather_store(settings: Settings, outside: Outside, environ: Mapping[str, str
     """Try the store as `store.check` does, unless what that writes were in the way of its owner."""
     store = settings.store
     count = environ.get("WEB_CONCURRENCY", "")
-    workers = int(count) if count.isascii() and count.isdigit() and len(count) < 6 else DEFAULT_WORKERS
+    workers = int(count) if count.isascii() and count.isdigit() and len(count) < 6 else default_workers()
     place = store.path if store.type == "file" else place_of(store.url) or store.type
     if store.type == "memory" and outside.backend is None:
         return StoreFacts(type=store.type, place=place, workers=workers)

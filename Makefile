@@ -12,6 +12,8 @@
 # make screenshots  docs/screenshots, from the pages that the browser tests look at
 # make site   the documentation as pages, in build/site
 # make lint   ruff, mypy and the layers
+# make audit  whether a vulnerability of a locked package is known; asks over the network, and ends with 2 where it cannot
+# make sbom   what the container has in it, as CycloneDX, in build/sbom.json
 # make lock   resolve the lock files anew
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -22,7 +24,7 @@ READY := .venv/.ready
 # Where it forbids Python to keep what it has compiled, each run would compile 500 modules anew, for each core.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo quick test fuzz reliability bench lint format docs screenshots site conformance lock clean
+.PHONY: demo quick test fuzz reliability bench lint format docs screenshots site conformance audit sbom lock clean
 
 demo: $(RUNTIME)
 	PYTHONPATH=$(CURDIR) $(BIN)/python -m gateway demo
@@ -62,6 +64,17 @@ build/.site: locks/docs.txt
 	$@/bin/pip install -q --disable-pip-version-check --require-hashes -r locks/docs.txt
 	touch $@
 
+audit: $(READY) build/.supply
+	cd tests && ../$(BIN)/python -m audit
+
+sbom: build/.supply
+	build/.supply/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible -o build/sbom.json locks/runtime.txt
+
+build/.supply: locks/supply.txt
+	$(PYTHON) -m venv $@
+	$@/bin/pip install -q --disable-pip-version-check --require-hashes -r locks/supply.txt
+	touch $@
+
 docs: $(READY)
 	$(BIN)/python docs/update.py
 	$(BIN)/python docs/texts.py
@@ -80,6 +93,10 @@ lock: $(READY)
 		--python-version 3.11 --extra dev -c locks/runtime.txt -o locks/dev.txt pyproject.toml
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url \
 		--python-version 3.11 -o locks/docs.txt locks/docs.in
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url \
+		--python-version 3.11 -o locks/supply.txt locks/supply.in
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url \
+		--python-version 3.11 -c locks/dev.txt -o locks/build.txt locks/build.in
 
 clean:
 	rm -rf .venv bench/.venv .mypy_cache .ruff_cache .hypothesis tests/.hypothesis build *.egg-info

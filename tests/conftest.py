@@ -11,6 +11,7 @@ from conformance.set_ups import OwnFiles, make_own_files
 from harness import FACE_VARIABLE, Mode, Site, run_site
 from peers import axe_core, browser, node_provider, servers
 from peers.store_places import MISSING, backend, place, store_urls  # noqa: F401 - fixtures for the tests of the stores.
+from supply_tools import find_missing_supply
 
 from gateway.lane.lane import Lane
 
@@ -24,6 +25,7 @@ FIND_MISSING: Final[Mapping[str, Callable[[], str | None]]] = {
     "nginx": servers.find_missing_nginx,
     "caddy": servers.find_missing_caddy,
     "envoy": servers.find_missing_envoy,
+    "supply": find_missing_supply,
     **MISSING,
 }
 

@@ -240,12 +240,17 @@ def test_what_becomes_of_a_directive_is_said(name: str, row: Mapping[str, Any]) 
     assert row["note"] or row["how"] == "key"
 
 
-def test_the_deployment_is_configured_by_keys_that_exist() -> None:
+def test_the_deployment_is_configured_by_keys_that_exist(tmp_path: Path) -> None:
     documents = list(yaml.safe_load_all((EXAMPLES / "kubernetes" / "gateway.yaml").read_text(encoding="utf-8")))
-    secret = next(one for one in documents if one["kind"] == "Secret")["stringData"]
+    text = (EXAMPLES / "kubernetes" / "kustomization.yaml").read_text(encoding="utf-8")
+    for file in yaml.safe_load(text)["secretGenerator"][0]["files"]:
+        name = file.partition("=")[0]
+        value = "rediss://redis:6379/0" if name.endswith("url") else SECRET["GATEWAY_SESSION__SECRET"]
+        (tmp_path / name).write_text(value)
     deployment = next(one for one in documents if one["kind"] == "Deployment")
     container = deployment["spec"]["template"]["spec"]["containers"][0]
-    environ = {**secret, **{one["name"]: one["value"] for one in container["env"]}, "GATEWAY_PORT": "tcp://10.0.0.1:80"}
+    environ = {**{one["name"]: one["value"] for one in container["env"]}, "GATEWAY_PORT": "tcp://10.0.0.1:80"}
+    environ["GATEWAY_SECRETS_DIR"] = str(tmp_path)
     settings = load_standalone_settings(str(ROOT / "tests" / "corpus" / "empty.yaml"), environ)
     assert (settings.store.type, settings.trusted_hops) == ("redis", 1)
     assert {container[f"{probe}Probe"]["httpGet"]["path"] for probe in ("readiness", "liveness")} == {"/ready", "/ping"}

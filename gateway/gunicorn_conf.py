@@ -17,7 +17,7 @@ from gateway.errors import StoreUnavailable
 wsgi_app = "gateway.app:create_app()"
 bind = os.environ.get("BIND", "127.0.0.1:4180")
 workers = int(os.environ.get("WEB_CONCURRENCY") or default_workers())
-worker_class = os.environ.get("WORKER_CLASS", "gthread")
+worker_class = os.environ.get("WORKER_CLASS", "gateway.lane.worker.LaneWorker")
 threads = 32
 keepalive = 15
 

@@ -30,7 +30,6 @@ def gateway_environment(place: Place, settings: Mapping[str, str]) -> dict[str, 
     named = {f"GATEWAY_{name}": value for name, value in keys.items()}
     return {
         **named,
-        "WORKER_CLASS": "gateway.lane.worker.LaneWorker",
         "BIND": f"{LOOPBACK}:{place.port}",
         "WEB_CONCURRENCY": "1",
     }

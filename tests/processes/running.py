@@ -130,7 +130,7 @@ def run_gateway(
     *,
     workers: int = 2,
     app: str = "",
-    face: Face = "threads",
+    face: Face = "lane",
 ) -> Iterator[int]:
     """Run a gateway by gunicorn, alone with our settings or in `app` with a user's own; yield the master's id."""
     environ = {**environ, "WORKER_CLASS": FACES[face]}

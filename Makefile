@@ -5,6 +5,7 @@
 # make conformance  docs/CONFORMANCE.md from a run of the conformance tests
 # make fuzz   200,000 odd inputs and more, counted by target; FUZZ_INPUTS and FUZZ_SEED change the run
 # make reliability  what is killed and stormed, in large numbers, into docs/RELIABILITY.md; about 40 minutes
+# make scaling  a simulated storm of refreshes, into docs/SCALING.md; about five minutes of two cores
 # make bench  requests a second, latencies and memory beside nginx, Envoy, Apache and Flask, into docs/PERFORMANCE.md;
 #             about 20 minutes; BENCH="--rounds 1 --seconds 3 --cases small" and the like change the run
 # make docs   what is written from the model: the table, the schema, docs/configuration; and from the pages their texts,
@@ -24,7 +25,7 @@ READY := .venv/.ready
 # Where it forbids Python to keep what it has compiled, each run would compile 500 modules anew, for each core.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo quick test fuzz reliability bench lint format docs screenshots site conformance audit sbom lock clean
+.PHONY: demo quick test fuzz reliability scaling bench lint format docs screenshots site conformance audit sbom lock clean
 
 demo: $(RUNTIME)
 	PYTHONPATH=$(CURDIR) $(BIN)/python -m gateway demo
@@ -42,6 +43,9 @@ fuzz: $(READY)
 
 reliability: $(READY)
 	cd tests && ../$(BIN)/python -m reliability
+
+scaling: $(READY)
+	cd tests && ../$(BIN)/python -m scaling
 
 bench: $(READY)
 	$(BIN)/python -m bench $(BENCH)

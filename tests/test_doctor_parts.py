@@ -316,7 +316,18 @@ def test_each_obstacle_has_a_finding_of_its_own_everywhere(obstacle: Obstacle) -
 
 def test_options_of_the_store_that_nobody_knows(set_up: SetUp) -> None:
     url = f"redis://{LOOPBACK}:{free_port()}/0?nonsense=1"
-    assert found(set_up.changed({"session": {"store": {"type": "redis", "url": url}}})) == ["store_failing"]
+    assert found(set_up.changed({"session": {"store": {"type": "redis", "url": url}}})) == ["store_option_unknown"]
+
+
+class Ill(MemoryBackend):
+    """Fails as nobody foresaw."""
+
+    def set(self, key: str, value: bytes, seconds: int) -> None:
+        raise ZeroDivisionError(key, value, seconds)
+
+
+def test_a_store_that_fails_as_nobody_foresaw(set_up: SetUp) -> None:
+    assert found(replace(set_up, outside=replace(set_up.outside, backend=Ill()))) == ["store_failing"]
 
 
 def test_a_store_whose_package_is_not_there(set_up: SetUp, monkeypatch: pytest.MonkeyPatch) -> None:

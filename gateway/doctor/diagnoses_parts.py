@@ -129,6 +129,9 @@ STORE_EVICTS = warning(
     "come back.",
     "Set maxmemory-policy to noeviction at the server of session.store.url.",
 )
+STORE_OPTION_UNKNOWN = failed(
+    "store_option_unknown", "{detail}.", "Correct the options behind the ? of session.store.url, or take them out."
+)
 STORE_PACKAGE_MISSING = failed(
     "store_package_missing", "{detail}.", "Install that package, or set session.store.type to another store."
 )

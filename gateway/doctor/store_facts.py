@@ -28,6 +28,7 @@ from gateway.doctor.diagnoses_parts import (
     STORE_FORBIDS,
     STORE_FULL,
     STORE_NOT_WRITABLE,
+    STORE_OPTION_UNKNOWN,
     STORE_PACKAGE_MISSING,
     STORE_READ_ONLY,
     STORE_REFUSES_LOGIN,
@@ -93,7 +94,8 @@ def _tried(settings: Settings, outside: Outside) -> tuple[Diagnosis | None, str]
     except TooLate as error:
         return STORE_UNREACHABLE, str(error)
     except ConfigurationError as error:
-        return STORE_PACKAGE_MISSING, str(error)
+        # Of the types that need a package of their own, none is on Redis.
+        return STORE_OPTION_UNKNOWN if settings.store.type in _ON_REDIS else STORE_PACKAGE_MISSING, str(error)
     except StoreUnavailable as error:
         return _kind(error, settings.store.type)
     except Exception as error:  # noqa: BLE001 - what a library says to options of the URL that it does not know, say.

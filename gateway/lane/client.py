@@ -159,6 +159,7 @@ class ClientConnection(asyncio.Protocol):
             self.abort()
             return
         self._current = self._answer = None
+        self._is_held = False
         end = answer.end()
         if end:
             self.transport.write(end)
@@ -166,7 +167,6 @@ class ClientConnection(asyncio.Protocol):
         self._since = self._serving.now
         if incoming.upgrade:
             self._requests.go_on()
-        self._is_held = False
         if answer.keep_alive and incoming.keep_alive and not self._serving.closing:
             self._go_on()
         else:
@@ -244,8 +244,7 @@ class ClientConnection(asyncio.Protocol):
             self._end_if_all_is_read()
         elif not self._has_room:
             self._inlet.pause()
-        if self._requests.is_behind:
-            self._read_again()
+        self._read_again()
 
     def _begin_some(self) -> None:
         for _ in range(AT_ONCE):

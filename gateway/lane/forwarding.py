@@ -101,7 +101,7 @@ class Forwarding:
         else:
             connection.begin(self, self._head)
             incoming.attach(self)
-            if connection.takes_more:
+            if connection.takes_more and not self._over:
                 self._client.resume_reading()
 
     def body_received(self, data: bytes) -> None:

@@ -46,11 +46,9 @@ class TlsTransport(asyncio.Protocol, asyncio.Transport):
         self._protocol: Any = None
         self._unsent: deque[memoryview] = deque()
         self._unasked = 0
-        self._paused = False
         self._takes_more = True
         self._is_told_so = True
-        self._said_all = False
-        self._over = False
+        self._paused = self._said_all = self._over = False
         self._error: Exception | None = None
 
     async def handshake(self) -> Any:
@@ -98,13 +96,15 @@ class TlsTransport(asyncio.Protocol, asyncio.Transport):
         if self._protocol is None:
             return
         self._paused, self._at_once = False, sys.maxsize
-        self._take_turn(self._at_once)
-        self._protocol.connection_lost(exc or self._error)
-        self._over = True
-        # All this refers to itself, and would stay until somebody looks for such circles.
-        self._protocol = self._tls = self._incoming = self._outgoing = None
-        self._shaken = self._loop.create_future()
-        self._unsent.clear()
+        try:
+            self._take_turn(self._at_once)
+        finally:
+            self._protocol.connection_lost(exc or self._error)
+            self._over = True
+            # All this refers to itself, and would stay until somebody looks for such circles.
+            self._protocol = self._tls = self._incoming = self._outgoing = None
+            self._shaken = self._loop.create_future()
+            self._unsent.clear()
 
     def pause_writing(self) -> None:
         """Take note that the other one is slow."""

@@ -11,6 +11,7 @@ from conformance.set_ups import OwnFiles, make_own_files
 from harness import FACE_VARIABLE, Mode, Site, run_site
 from peers import axe_core, browser, node_provider, servers
 from peers.store_places import MISSING, backend, place, store_urls  # noqa: F401 - fixtures for the tests of the stores.
+from playwright.sync_api import Browser
 from supply_tools import find_missing_supply
 
 from gateway.lane.lane import Lane
@@ -52,6 +53,13 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Give the URL of a Redis server that lives as long as the tests do."""
     with servers.run_redis(tmp_path_factory.mktemp("redis")) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Give a real Chromium, one for the tests of a module."""
+    with browser.run_browser() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

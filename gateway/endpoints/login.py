@@ -186,7 +186,9 @@ class LoginEndpoints:
         if "error" in answer and not answer.keys() & {"state", "response"}:
             # A pushed request is used once; who goes back to it is sent here without the state that was in it.
             error = GatewayError(error_problem(answer["error"]), f"error {answer['error'][:80]!r} without state")
-            return self._home(request, "/", error)
+            if self._session(request) is None:
+                raise LoginFailed(error, "/")
+            return self.responses.redirect("/")
         received = self.authenticator.provider(provider).read_response(answer, posted=posted)
         transaction = find_transaction(self.settings.cookies, request.cookies, received.state)
         if transaction is None:
@@ -228,16 +230,13 @@ class LoginEndpoints:
         # was one, a note tells where the provider loses the state, and the state where the browser loses the note.
         policy = self.settings.cookies
         second = self.loops.beginning(state).second or cookie_value(request.cookies, policy.retry) is not None
-        if second or self._session(request) is not None:
-            return self._home(request, return_to, error, state)
+        held = self._session(request)
+        if held is not None:
+            return self.responses.redirect(return_to, self.loops.came_home(request, return_to, state, held))
+        if second:
+            raise LoginFailed(error, return_to)
         response = self.begin(request, provider, return_to, {}, instead_of=state)
         return with_cookies(response, [note(policy, policy.retry, "1")])
-
-    def _home(self, request: Request, return_to: str, error: GatewayError, state: str = "") -> Response:
-        held = self._session(request)
-        if held is None:
-            raise LoginFailed(error, return_to)
-        return self.responses.redirect(return_to, self.loops.came_home(request, return_to, state, held))
 
     def _session(self, request: Request) -> HeldSession | None:
         return self.authenticator.find_session(session_handles(self.settings.cookies, request.cookies))

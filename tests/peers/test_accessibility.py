@@ -7,7 +7,6 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from .axe_core import broken_rules
-from .browser import run_browser
 from .gallery import ACTIONS, Gallery, run_gallery
 
 Theme = Literal["light", "dark"]
@@ -55,12 +54,6 @@ pytestmark = [pytest.mark.real("chromium", "axe"), pytest.mark.slow]
 def gallery() -> Iterator[Gallery]:
     with run_gallery() as gallery:
         yield gallery
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with run_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from playwright.sync_api import Browser, Page
 from gateway.errors import GatewayError
 from gateway.oidc.messages import single_parameters
 
-from .browser import run_browser
 from .listener import Listener, run_listener
 from .node_provider import NodeProvider, run_node_provider
 from .relying_party import (
@@ -46,12 +45,6 @@ def listener() -> Iterator[Listener]:
 def provider(listener: Listener) -> Iterator[NodeProvider]:
     with run_node_provider(port=free_port(), clients=registrations(listener), accounts=ACCOUNTS) as provider:
         yield provider
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with run_browser() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from gateway.errors import TRANSACTION_MISSING
 from gateway.languages import languages
 from gateway.page_templates import PageTemplates
 
-from .browser import run_browser
 from .listener import Answer, Listener, Received, run_listener
 
 NONCE = "bm9uY2Ugb2YgdGhlIHRlc3Q"
@@ -43,12 +42,6 @@ PAGES: Mapping[str, Mapping[str, object]] = {
 STILL_PAGES = [pytest.param(name, id=name) for name in PAGES if name not in ("fragment", "end_session")]
 
 pytestmark = pytest.mark.real("chromium")
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with run_browser() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from peers.browser import run_browser
 from peers.listener import Answer, Received, run_listener
 from peers.node_provider import NodeProvider, run_node_provider
 from peers.relying_party import PASSWORD
@@ -70,12 +69,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             stack.enter_context(run_gateway(directory, ports[kind], environ, app=app))
         listener = stack.enter_context(run_listener(lambda received: links(received, origins)))
         yield World(provider=provider, elsewhere=origin_at(listener.server_port, "localhost"), origins=origins)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with run_browser() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from wsgiref.types import StartResponse
 
 import pytest
 import requests
-from peers.browser import run_browser
 from peers.listener import Answer, Received, run_listener
 from peers.servers import LOOPBACK, NGINX_HTTP_PATHS, free_port, run_nginx
 from playwright.sync_api import Browser, Page, expect
@@ -57,12 +56,6 @@ class Proxy:
         for key, value in environ.items():
             if key.startswith("HTTP_") and key not in ("HTTP_CONNECTION", "HTTP_ACCEPT_ENCODING"):
                 yield key.removeprefix("HTTP_").replace("_", "-"), value
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with run_browser() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from urllib.parse import urlsplit
 
@@ -24,6 +24,7 @@ from gateway.console.tape import Recorder
 from gateway.oidc.messages import Entropy, Transport
 from gateway.provider import Provider
 from gateway.store import Clock, SessionStore
+from gateway.telemetry import Silence, Telemetry
 from gateway.tls import tls_context
 from gateway.transport import RequestsTransport
 from gateway.upstream import Upstream
@@ -47,6 +48,7 @@ class Outside:
     entropy: Entropy = secrets.token_bytes
     sleep: Callable[[float], None] = time.sleep
     process: Callable[[], str] = process_name
+    telemetry: Telemetry = field(default_factory=Silence)
 
 
 def make_providers(settings: Settings, outside: Outside, recorder: Recorder | None = None) -> Mapping[str, Provider]:

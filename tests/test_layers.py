@@ -13,7 +13,7 @@ MAX_MODULE_LINES: Final = 300
 MAX_FUNCTION_LINES: Final = 45
 
 ORDER: Final = (
-    ("problem", "loop_problems", "errors", "remembered", "whole_file", "cpus"),
+    ("problem", "loop_problems", "errors", "remembered", "whole_file", "cpus", "telemetry"),
     (
         "oidc", "oidc.messages", "oidc.jose", "oidc.keys", "oidc.jwe", "oidc.challenge", "oidc.dpop", "oidc.client",
         "oidc.metadata", "oidc.transaction", "oidc.claims_reading", "oidc.client_auth", "oidc.protected",
@@ -28,7 +28,8 @@ ORDER: Final = (
     (
         "config_values", "config_page_values", "config_authorization_model", "config_provider_model",
         "config_route_model", "config_console_model", "config_upstream_model", "config_model", "config_sources",
-        "config_provider", "config_upstream", "config_route", "config", "config_docs", "config_reference",
+        "config_provider", "config_upstream", "config_route", "config_sections", "config", "config_docs",
+        "config_reference",
         "login_parameters", "config_text", "presets", "first_config",
         "migration", "migration.options", "migration.given", "migration.paths", "migration.report", "migration.people",
         "migration.routes", "migration.provider", "migration.rest", "migration.conversion",

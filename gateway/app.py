@@ -91,7 +91,7 @@ class Gateway:
                 outside=outside,
             )
         )
-        self.upstreams = make_upstreams(settings)
+        self.upstreams = make_upstreams(settings, outside)
         self.routes = RouteTable(settings.routes, settings.default_route)
         self._admission = Admission(
             settings=settings,

@@ -8,15 +8,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gateway.backends.choice import make_backend
-from gateway.config import load_standalone_settings
 from gateway.config_sources import ConfigurationError
-from gateway.cpus import default_workers
-from gateway.errors import StoreUnavailable
+from gateway.reloading import Reloading
+from gateway.server_environment import bind_of, drain_seconds_of, workers_of
+from gateway.telemetry import Silence
 
 wsgi_app = "gateway.app:create_app()"
-bind = os.environ.get("BIND", "127.0.0.1:4180")
-workers = int(os.environ.get("WEB_CONCURRENCY") or default_workers())
+try:
+    bind = bind_of(os.environ)
+    workers = workers_of(os.environ)
+    drain_seconds = drain_seconds_of(os.environ)
+except ConfigurationError as error:
+    print(error, file=sys.stderr)  # noqa: T201 - gunicorn would say it by a traceback.
+    sys.exit(2)
 worker_class = os.environ.get("WORKER_CLASS", "gateway.lane.worker.LaneWorker")
 threads = 32
 keepalive = 15
@@ -41,19 +45,18 @@ _ARENAS = 2
 
 
 def on_starting(server: Any) -> None:
-    """Check the configuration before a worker is started: one line for each problem, exit code 2."""
+    """Hold the configuration before a worker is started, or say what is wrong with it: a line each, exit code 2."""
     _limit_arenas()
     try:
-        settings = load_standalone_settings(None, os.environ)
-        if settings.store.type == "memory" and server.cfg.workers > 1:
-            raise ConfigurationError(["session.store.type: memory serves one worker; use file or redis, or -w 1"])
-        make_backend(settings.store)
-    except StoreUnavailable as error:
-        print(f"session.store: {error}", file=sys.stderr)  # noqa: T201 - as below.
-        sys.exit(2)
+        server.reloading = Reloading(server, os.environ, tell=Silence().happened, drain_seconds=drain_seconds)
     except ConfigurationError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the log is not set up for a server that will not start.
         sys.exit(2)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Give a new worker what the master holds."""
+    server.reloading.equip(worker)
 
 
 def _limit_arenas() -> None:

@@ -66,7 +66,7 @@ ORDER: Final = (
         "lane.attempts", "lane.reacting",
         "lane.forwarding", "lane.thread_input", "lane.app_answer", "lane.gathering",
         "lane.in_thread", "lane.lane",
-        "lane.worker", "gunicorn_conf", "devtls", "demo",
+        "lane.worker", "server_environment", "draining", "prepared", "reloading", "gunicorn_conf", "devtls", "demo",
         "doctor", "doctor.finding", "doctor.waiting", "doctor.contact", "doctor.diagnoses_contact",
         "doctor.diagnoses_parts", "doctor.diagnoses_provider", "doctor.diagnoses_outside", "doctor.page",
         "doctor.contact_findings", "doctor.asking", "doctor.provider_facts", "doctor.probes", "doctor.store_facts",

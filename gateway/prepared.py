@@ -1,0 +1,105 @@
+"""A configuration whose parts have all been made once: a worker is made of it whatever became of its files since."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from typing import Any
+
+from gunicorn import sock
+
+from gateway.app import Gateway
+from gateway.assembly import Outside
+from gateway.backends.base import Backend
+from gateway.backends.choice import make_backend
+from gateway.config import Settings, load_standalone_settings
+from gateway.config_sections import StoreSettings
+from gateway.config_sources import ConfigurationError
+from gateway.errors import StoreUnavailable
+from gateway.logs import log_to_stderr
+from gateway.oidc.messages import Call, Reply
+from gateway.tls import MakeTls, tls_context, tls_reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Settings, and what was read from files beside them; `listening` are the rules for TLS towards clients."""
+
+    settings: Settings
+    outside: Outside
+    listening: ssl.SSLContext | None
+
+    def new_gateway(self) -> Gateway:
+        """Make the gateway of a worker, and have it log."""
+        log_to_stderr(self.settings.log_level)
+        return Gateway(self.settings, None, self.outside)
+
+
+def prepare(server: Any, environ: Mapping[str, str], outside: Outside) -> Prepared:
+    """Read the configuration, and make of it all that a worker needs, in the process that will fork the workers.
+
+    `server` is what gunicorn was told (its `cfg`). Raises `ConfigurationError`.
+    """
+    settings = load_standalone_settings(None, environ)
+    held = replace(outside, make_tls=cache(tls_context))
+    problems = [*_server_problems(server, settings), *_tls_problems(settings, held.make_tls)]
+    if problems:
+        raise ConfigurationError(problems)
+    held = replace(held, backend=_backend(settings.store))
+    Gateway(settings, None, replace(held, transport=_nobody_is_called))  # Whatever else would keep a worker from it.
+    return Prepared(settings=settings, outside=held, listening=_listening(server))
+
+
+def _server_problems(server: Any, settings: Settings) -> Iterator[str]:
+    if settings.store.type == "memory" and server.workers > 1:
+        yield "session.store.type: memory serves one worker; use file or redis, or -w 1"
+    if server.preload_app:
+        yield "preload_app: must not be set: a reload would change nothing"
+
+
+def _tls_problems(settings: Settings, make_tls: MakeTls) -> Iterator[str]:
+    alone = settings.only_provider is not None
+    for name, provider in settings.providers.items():
+        if isinstance(provider.verify_tls, str) or provider.certificate is not None:
+            place = "provider" if alone else f"providers.{name}"
+            make = partial(make_tls, verify_tls=provider.verify_tls, certificate=provider.certificate)
+            yield from _problem_of(place, make)
+    for name, upstream in settings.upstreams.items():
+        if upstream.address.startswith("https:"):
+            certificate = upstream.certificate or settings.certificate
+            make = partial(make_tls, verify_tls=upstream.verify_tls, certificate=certificate)
+            yield from _problem_of(f"upstreams.{name}", make)
+
+
+def _problem_of(place: str, make: Callable[[], ssl.SSLContext]) -> Iterator[str]:
+    try:
+        make()
+    except OSError as error:
+        yield f"{place}: its files for TLS cannot be used: {tls_reason(error)}"
+
+
+def _listening(server: Any) -> ssl.SSLContext | None:
+    if not server.is_ssl:
+        return None
+    try:
+        context: ssl.SSLContext = sock.ssl_context(server)
+    except (OSError, ValueError) as error:
+        reason = tls_reason(error) if isinstance(error, OSError) else str(error)
+        files = f"{server.certfile}, {server.keyfile}"
+        raise ConfigurationError([f"certfile, keyfile: {files} cannot be used: {reason}"]) from None
+    return context
+
+
+def _backend(settings: StoreSettings) -> Backend:
+    try:
+        return make_backend(settings)
+    except StoreUnavailable as error:
+        raise ConfigurationError([f"session.store: {error}"]) from None
+    except ValueError:  # Whose text may hold the password of the URL.
+        raise ConfigurationError(["session.store.url: cannot be understood"]) from None
+
+
+def _nobody_is_called(_: Call) -> Reply:
+    raise AssertionError("nobody is called before a worker serves")

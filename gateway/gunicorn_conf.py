@@ -10,17 +10,17 @@ from typing import Any
 
 from gateway.config_sources import ConfigurationError
 from gateway.reloading import Reloading
-from gateway.server_environment import bind_of, drain_seconds_of, workers_of
+from gateway.server_environment import read_server_environment
 from gateway.telemetry import Silence
 
 wsgi_app = "gateway.app:create_app()"
 try:
-    bind = bind_of(os.environ)
-    workers = workers_of(os.environ)
-    drain_seconds = drain_seconds_of(os.environ)
+    _told = read_server_environment(os.environ)
 except ConfigurationError as error:
     print(error, file=sys.stderr)  # noqa: T201 - gunicorn would say it by a traceback.
     sys.exit(2)
+bind = _told.bind
+workers = _told.workers
 worker_class = os.environ.get("WORKER_CLASS", "gateway.lane.worker.LaneWorker")
 threads = 32
 keepalive = 15
@@ -48,7 +48,7 @@ def on_starting(server: Any) -> None:
     """Hold the configuration before a worker is started, or say what is wrong with it: a line each, exit code 2."""
     _limit_arenas()
     try:
-        server.reloading = Reloading(server, os.environ, tell=Silence().happened, drain_seconds=drain_seconds)
+        server.reloading = Reloading(server, os.environ, tell=Silence().happened, drain_seconds=_told.drain_seconds)
     except ConfigurationError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the log is not set up for a server that will not start.
         sys.exit(2)

@@ -44,12 +44,15 @@ def prepare(server: Any, environ: Mapping[str, str], outside: Outside) -> Prepar
     """
     settings = load_standalone_settings(None, environ)
     held = replace(outside, make_tls=cache(tls_context))
+    listening: Callable[[], ssl.SSLContext] = cache(partial(sock.ssl_context, server))
     problems = [*_server_problems(server, settings), *_tls_problems(settings, held.make_tls)]
+    if server.is_ssl:
+        problems += _problem_of("certfile, keyfile", listening)
     if problems:
         raise ConfigurationError(problems)
     held = replace(held, backend=_backend(settings.store))
     Gateway(settings, None, replace(held, transport=_nobody_is_called))  # Whatever else would keep a worker from it.
-    return Prepared(settings=settings, outside=held, listening=_listening(server))
+    return Prepared(settings=settings, outside=held, listening=listening() if server.is_ssl else None)
 
 
 def _server_problems(server: Any, settings: Settings) -> Iterator[str]:
@@ -77,19 +80,7 @@ def _problem_of(place: str, make: Callable[[], ssl.SSLContext]) -> Iterator[str]
     try:
         make()
     except OSError as error:
-        yield f"{place}: its files for TLS cannot be used: {tls_reason(error)}"
-
-
-def _listening(server: Any) -> ssl.SSLContext | None:
-    if not server.is_ssl:
-        return None
-    try:
-        context: ssl.SSLContext = sock.ssl_context(server)
-    except (OSError, ValueError) as error:
-        reason = tls_reason(error) if isinstance(error, OSError) else str(error)
-        files = f"{server.certfile}, {server.keyfile}"
-        raise ConfigurationError([f"certfile, keyfile: {files} cannot be used: {reason}"]) from None
-    return context
+        yield f"{place}: files for TLS cannot be used: {tls_reason(error)}"
 
 
 def _backend(settings: StoreSettings) -> Backend:

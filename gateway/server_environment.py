@@ -1,9 +1,10 @@
-"""What the environment says to the server itself: how many workers, where to listen, how long to go on at the end."""
+"""What the environment says to the server itself: where to listen, how many workers, how long to go on at the end."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from gateway.config_sources import ConfigurationError
 from gateway.cpus import default_workers
@@ -17,37 +18,43 @@ _HOST = r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]*)"
 _PLACE = re.compile(rf"(?:tcp://)?{_HOST}:(?P<port>[0-9]{{1,5}})|unix:\S+|fd://[0-9]+", re.ASCII)
 
 
-def workers_of(environ: Mapping[str, str]) -> int:
-    """Return how many processes serve: WEB_CONCURRENCY, or as many as fit; raises `ConfigurationError`."""
-    text = environ.get("WEB_CONCURRENCY", "")
-    return _number("WEB_CONCURRENCY", text, 1, LARGEST_NUMBER_OF_WORKERS) if text else default_workers()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerEnvironment:
+    """What BIND, WEB_CONCURRENCY and DRAIN_SECONDS say, or what holds where they say nothing."""
+
+    bind: str
+    workers: int
+    drain_seconds: int
 
 
-def bind_of(environ: Mapping[str, str]) -> str:
-    """Return where to listen: BIND, or the default; raises `ConfigurationError`."""
-    return checked_bind("BIND", environ.get("BIND") or DEFAULT_BIND)
+def read_server_environment(environ: Mapping[str, str]) -> ServerEnvironment:
+    """Read what is for the server; raises `ConfigurationError` with a line for each variable that cannot be."""
+    bind = environ.get("BIND") or DEFAULT_BIND
+    workers = environ.get("WEB_CONCURRENCY") or str(default_workers())
+    drain_seconds = environ.get("DRAIN_SECONDS") or "0"
+    problems = [
+        *bind_problems("BIND", bind),
+        *_number_problems("WEB_CONCURRENCY", workers, 1, LARGEST_NUMBER_OF_WORKERS),
+        *_number_problems("DRAIN_SECONDS", drain_seconds, 0, LONGEST_DRAIN_SECONDS),
+    ]
+    if problems:
+        raise ConfigurationError(problems)
+    return ServerEnvironment(bind=bind, workers=int(workers), drain_seconds=int(drain_seconds))
 
 
-def drain_seconds_of(environ: Mapping[str, str]) -> int:
-    """Return for how long all is served after SIGTERM: DRAIN_SECONDS, or not at all; raises `ConfigurationError`."""
-    return _number("DRAIN_SECONDS", environ.get("DRAIN_SECONDS") or "0", 0, LONGEST_DRAIN_SECONDS)
+def bind_problems(name: str, text: str) -> list[str]:
+    """Say what is wrong with places to listen at, which commas divide; `name` is what says them."""
+    wanted = "HOST:PORT, as in 0.0.0.0:4180 or [::]:4180, or unix:/run/gateway.sock"
+    return [f"{name}: must be {wanted}; it is {place!r}" for place in text.split(",") if not _is_place(place.strip())]
 
 
-def checked_bind(name: str, text: str) -> str:
-    """Return places to listen at, divided by commas, as they are; `name` is whose they are.
-
-    Raises `ConfigurationError`.
-    """
-    for place in text.split(","):
-        found = _PLACE.fullmatch(place.strip())
-        if found is None or int(found["port"] or 0) > _LARGEST_PORT:
-            wanted = "HOST:PORT, as in 0.0.0.0:4180 or [::]:4180, or unix:/run/gateway.sock"
-            raise ConfigurationError([f"{name}: must be {wanted}; it is {place!r}"])
-    return text
+def _is_place(text: str) -> bool:
+    found = _PLACE.fullmatch(text)
+    return found is not None and int(found["port"] or 0) <= _LARGEST_PORT
 
 
-def _number(name: str, text: str, least: int, most: int) -> int:
+def _number_problems(name: str, text: str, least: int, most: int) -> list[str]:
     plain = text.strip()
-    if not re.fullmatch(r"[0-9]{1,9}", plain, re.ASCII) or not least <= int(plain) <= most:
-        raise ConfigurationError([f"{name}: must be a whole number from {least} to {most}; it is {text!r}"])
-    return int(plain)
+    if plain.isascii() and plain.isdigit() and len(plain) < 10 and least <= int(plain) <= most:
+        return []
+    return [f"{name}: must be a whole number from {least} to {most}; it is {text!r}"]

@@ -17,6 +17,8 @@ from gateway.cli_failure import CONFIGURATION_EXIT_CODE, fail
 from gateway.config import Settings, load_standalone_settings
 from gateway.config_sources import ConfigurationError
 from gateway.errors import GatewayError, StoreUnavailable
+from gateway.tls import tls_context
+from gateway.tls_files import tls_problems
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +62,22 @@ def check(path: str | None, *, as_json: bool) -> None:
 def standalone_settings(path: str | None) -> Settings:
     """Load the settings of a gateway that stands alone, or say what is wrong and exit."""
     try:
-        return load_standalone_settings(path, os.environ)
+        return _loaded(path)
     except ConfigurationError as error:
         fail(str(error))
 
 
+def _loaded(path: str | None) -> Settings:
+    settings = load_standalone_settings(path, os.environ)
+    problems = list(tls_problems(settings, tls_context))
+    if problems:
+        raise ConfigurationError(problems)
+    return settings
+
+
 def _settings(path: str | None) -> Settings:
     try:
-        return load_standalone_settings(path, os.environ)
+        return _loaded(path)
     except ConfigurationError as error:
         click.echo(json.dumps({"ok": False, "problems": error.problems, "checks": []}, indent=2))
         sys.exit(CONFIGURATION_EXIT_CODE)

@@ -28,6 +28,7 @@ from gateway.endpoints.single_logout import SingleLogoutEndpoints
 from gateway.endpoints.table import Endpoints, EndpointsByPath, endpoint_table
 from gateway.languages import languages
 from gateway.provider import Provider
+from gateway.readiness import ReadinessCheck
 from gateway.responses import Responses
 from gateway.single_logout import SingleLogout
 from gateway.store import SessionStore
@@ -136,8 +137,12 @@ def lay_out_endpoints(parts: Parts) -> EndpointsByPath:
             settings=settings,
             authenticator=authenticator,
             responses=responses,
-            store=parts.store,
-            providers=parts.providers,
+            readiness=ReadinessCheck(
+                store=parts.store,
+                providers=parts.providers,
+                clock=parts.outside.clock,
+                is_draining=parts.outside.is_draining,
+            ),
             clock=parts.outside.clock,
         ),
         forward_auth=ForwardAuthEndpoint(

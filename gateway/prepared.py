@@ -20,7 +20,8 @@ from gateway.config_sources import ConfigurationError
 from gateway.errors import StoreUnavailable
 from gateway.logs import log_to_stderr
 from gateway.oidc.messages import Call, Reply
-from gateway.tls import MakeTls, tls_context, tls_reason
+from gateway.tls import tls_context
+from gateway.tls_files import problem_of, tls_problems
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +46,9 @@ def prepare(server: Any, environ: Mapping[str, str], outside: Outside) -> Prepar
     settings = load_standalone_settings(None, environ)
     held = replace(outside, make_tls=cache(tls_context))
     listening: Callable[[], ssl.SSLContext] = cache(partial(sock.ssl_context, server))
-    problems = [*_server_problems(server, settings), *_tls_problems(settings, held.make_tls)]
+    problems = [*_server_problems(server, settings), *tls_problems(settings, held.make_tls)]
     if server.is_ssl:
-        problems += _problem_of("certfile, keyfile", listening)
+        problems += problem_of("certfile, keyfile", listening)
     if problems:
         raise ConfigurationError(problems)
     held = replace(held, backend=_backend(settings.store))
@@ -60,27 +61,6 @@ def _server_problems(server: Any, settings: Settings) -> Iterator[str]:
         yield "session.store.type: memory serves one worker; use file or redis, or -w 1"
     if server.preload_app:
         yield "preload_app: must not be set: a reload would change nothing"
-
-
-def _tls_problems(settings: Settings, make_tls: MakeTls) -> Iterator[str]:
-    alone = settings.only_provider is not None
-    for name, provider in settings.providers.items():
-        if isinstance(provider.verify_tls, str) or provider.certificate is not None:
-            place = "provider" if alone else f"providers.{name}"
-            make = partial(make_tls, verify_tls=provider.verify_tls, certificate=provider.certificate)
-            yield from _problem_of(place, make)
-    for name, upstream in settings.upstreams.items():
-        if upstream.address.startswith("https:"):
-            certificate = upstream.certificate or settings.certificate
-            make = partial(make_tls, verify_tls=upstream.verify_tls, certificate=certificate)
-            yield from _problem_of(f"upstreams.{name}", make)
-
-
-def _problem_of(place: str, make: Callable[[], ssl.SSLContext]) -> Iterator[str]:
-    try:
-        make()
-    except OSError as error:
-        yield f"{place}: files for TLS cannot be used: {tls_reason(error)}"
 
 
 def _backend(settings: StoreSettings) -> Backend:

@@ -44,6 +44,7 @@ ORDER: Final = (
         "upstream_request", "websocket", "client_socket", "tunnel", "switching", "upstream",
     ),
     ("token_revocation", "renewal", "authenticator", "single_logout", "administration", "upstream_tokens",
+     "readiness",
      "token_questions", "bearer", "identity"),
     (
         "responses", "cors", "held_answer", "open_streams", "response_rewriting", "request_limits", "inner",
@@ -66,7 +67,8 @@ ORDER: Final = (
         "lane.attempts", "lane.reacting",
         "lane.forwarding", "lane.thread_input", "lane.app_answer", "lane.gathering",
         "lane.in_thread", "lane.lane",
-        "lane.worker", "server_environment", "draining", "prepared", "reloading", "gunicorn_conf", "devtls", "demo",
+        "lane.worker", "server_environment", "draining", "tls_files", "prepared", "reloading", "gunicorn_conf",
+        "devtls", "demo",
         "doctor", "doctor.finding", "doctor.waiting", "doctor.contact", "doctor.diagnoses_contact",
         "doctor.diagnoses_parts", "doctor.diagnoses_provider", "doctor.diagnoses_outside", "doctor.page",
         "doctor.contact_findings", "doctor.asking", "doctor.provider_facts", "doctor.probes", "doctor.store_facts",

@@ -17,6 +17,7 @@ import pytest
 from gunicorn import sock
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
+from werkzeug.test import Client
 
 from gateway import Gateway
 from gateway.config_sources import CONFIG_VARIABLE, SECRETS_VARIABLE, ConfigurationError
@@ -283,10 +284,12 @@ def test_the_end_is_told_to_all_workers_before_it_comes(
     master: Master, seconds: float, signals: list[signal.Signals]
 ) -> None:
     ending = begin(master.directory, drain_seconds=seconds)
-    worker = ending.new_gateway()
+    worker = Client(ending.new_gateway())
     for number in signals:
         ending.arbiter.signal(number, None)
     with pytest.raises(StopIteration):
         ending.arbiter.handle_term()
     assert ending.reloads == []
-    assert [one.new_gateway().settings.routes == worker.settings.routes for one in (ending, master)] == [True, True]
+    answer = worker.get("/ready", base_url="https://app.example")
+    assert (answer.status_code, answer.json) == (503, {"ready": False, "gateway": {"status": "draining"}})
+    assert worker.get("/ping", base_url="https://app.example").status_code == 200

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -29,7 +29,7 @@ from .running import (
 
 pytestmark = pytest.mark.slow
 
-USERS: Final = {"alice": {}, "bob": {}}
+USERS: Final[Mapping[str, Mapping[str, object]]] = {"alice": {}, "bob": {}}
 OLD_KEY: Final = "the first secret of all sessions of the tests"
 NEW_KEY: Final = "the second secret of all sessions of the tests"
 PAUSE_SECONDS: Final = 0.02
@@ -64,6 +64,10 @@ class Trickle:
             except OSError as error:
                 self.seen.append(error)
             time.sleep(PAUSE_SECONDS)
+
+
+def ready(origin: str) -> int:
+    return status(origin, "/ready", "")
 
 
 def write(directory: Path, denied: str, keys: list[str], more: str = "") -> None:
@@ -123,3 +127,20 @@ def test_a_broken_configuration_changes_nothing_and_a_right_one_all(face: Face, 
             assert NEW_KEY not in log.read_text()
             assert len(trickle.seen) > 20
             assert set(trickle.seen) == {200}
+
+
+def test_at_the_end_others_are_asked_before_nobody_is_served(tmp_path: Path) -> None:
+    port, upstream = free_port(), free_port()
+    origin = origin_at(port)
+    with run_provider([origin], USERS) as provider, run_threads(upstream, Response("page")):
+        environ = environment(origin, provider.issuer, {"UPSTREAM": origin_at(upstream)}) | {"DRAIN_SECONDS": "3600"}
+        with run_gateway(tmp_path, port, environ, workers=2) as master:
+            alice = sign_in(origin, "alice")
+            assert ready(origin) == 200
+            os.kill(master, signal.SIGTERM)
+            wait_until(lambda: ready(origin) == 503)
+            workers = workers_of(master)
+            assert {(ready(origin), status(origin, "/page", alice)) for _ in range(20)} == {(503, 200)}
+            os.kill(workers[0], signal.SIGKILL)
+            wait_until(lambda: len(set(workers_of(master)) - set(workers)) == 1)
+            assert {(ready(origin), status(origin, "/page", alice)) for _ in range(20)} == {(503, 200)}

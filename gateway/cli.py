@@ -49,7 +49,8 @@ def serve(path: str | None, bind: str | None, workers: int | None, *, dev_tls: b
     environ = dict(os.environ) | ({CONFIG_VARIABLE: path} if path else {})
     _check_server(bind)
     standalone_settings(path)
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:gateway.gunicorn_conf"]
+    # By this name, as SIGUSR2 starts it once more by its path, and gunicorn's own directory has a module called `http`.
+    command = [sys.executable, "-m", "gunicorn.app.wsgiapp", "-c", "python:gateway.gunicorn_conf"]
     if bind is not None:
         command += ["-b", bind]
     if workers is not None:

@@ -82,7 +82,7 @@ class Reloading:
         settings = self._last_good.settings
         log_to_stderr(settings.log_level)
         _log.info(
-            "reload accepted: %d routes, %d providers, %d upstreams; the workers are being replaced",
+            "reload accepted: routes %d, providers %d, upstreams %d; the workers are being replaced",
             len(settings.routes),
             len(settings.providers),
             len(settings.upstreams),

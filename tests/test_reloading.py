@@ -221,7 +221,7 @@ def test_a_reload_that_would_break_something_is_refused(
 
     assert (master.route, master.reloads) == (AFTER, ["hup"])
     assert [one.outcome for one in master.told] == [CONFIGURATION_REFUSED, OK]
-    assert "reload accepted: 1 routes, 1 providers, 1 upstreams" in caplog.text
+    assert "reload accepted: routes 1, providers 1, upstreams 1;" in caplog.text
 
 
 OF_THE_START_ITSELF: Final = ("own-file", "own-value", "worker-class", "bind", "preload")

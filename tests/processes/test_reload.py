@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from peers.servers import free_port
+from peers.servers import LOOPBACK, free_port, port_answers, run_process
 from werkzeug import Response
 
 from .outages import reload_workers, workers_of
@@ -33,6 +35,10 @@ USERS: Final[Mapping[str, Mapping[str, object]]] = {"alice": {}, "bob": {}}
 OLD_KEY: Final = "the first secret of all sessions of the tests"
 NEW_KEY: Final = "the second secret of all sessions of the tests"
 PAUSE_SECONDS: Final = 0.02
+SERVE: Final = (sys.executable, "-m", "gunicorn.app.wsgiapp", "-c", "python:gateway.gunicorn_conf")
+"""What `gateway serve` becomes."""
+
+PATIENCE_SECONDS: Final = 60.0
 
 
 class Trickle:
@@ -79,7 +85,7 @@ def write(directory: Path, denied: str, keys: list[str], more: str = "") -> None
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(PAUSE_SECONDS)
@@ -123,7 +129,7 @@ def test_a_broken_configuration_changes_nothing_and_a_right_one_all(face: Face, 
             reload_workers(master)
             assert (status(origin, "/page", alice), status(origin, "/page", bob)) == (401, 200)
 
-            assert "reload accepted: 1 routes, 1 providers, 1 upstreams" in log.read_text()
+            assert "reload accepted: routes 1, providers 1, upstreams 1;" in log.read_text()
             assert NEW_KEY not in log.read_text()
             assert len(trickle.seen) > 20
             assert set(trickle.seen) == {200}
@@ -144,3 +150,42 @@ def test_at_the_end_others_are_asked_before_nobody_is_served(tmp_path: Path) -> 
             os.kill(workers[0], signal.SIGKILL)
             wait_until(lambda: len(set(workers_of(master)) - set(workers)) == 1)
             assert {(ready(origin), status(origin, "/page", alice)) for _ in range(20)} == {(503, 200)}
+
+
+def test_a_second_master_takes_over_and_one_that_cannot_does_not(tmp_path: Path) -> None:
+    port = free_port()
+    origin, log = origin_at(port), tmp_path / "serve.log"
+    own = {"UPSTREAM": origin, "SESSION__SECRET": OLD_KEY}
+    environ = environment(origin, origin, own) | {"BIND": f"{LOOPBACK}:{port}", "WEB_CONCURRENCY": "1"}
+    write(tmp_path, "/old", [OLD_KEY])
+    with run_process(
+        SERVE,
+        env=environ,
+        cwd=tmp_path,
+        ready=lambda: port_answers(port),
+        name="serve",
+        log_path=log,
+        timeout=PATIENCE_SECONDS,
+    ) as first:
+        write(tmp_path, "/old", [OLD_KEY], more="nonsense: 1\n")
+        first.send_signal(signal.SIGUSR2)
+        wait_until(lambda: "nonsense: is not a key" in log.read_text())
+        assert [status(origin, target, "") for target in ("/old", "/new")] == [404, 401]
+
+        write(tmp_path, "/new", [OLD_KEY])
+        wait_until(lambda: len(workers_of(first.pid)) == 1)
+        first.send_signal(signal.SIGUSR2)
+        wait_until(lambda: len(masters(log)) == 2)
+        second = masters(log)[-1]
+        try:
+            first.terminate()
+            assert first.wait(PATIENCE_SECONDS) == 0
+            assert [status(origin, target, "") for target in ("/old", "/new")] == [401, 404]
+        finally:
+            os.kill(second, signal.SIGTERM)
+            wait_until(lambda: not port_answers(port))
+
+
+def masters(log: Path) -> list[int]:
+    """List the masters that have begun to listen."""
+    return [int(pid) for pid in re.findall(r"Listening at: .* \((\d+)\)", log.read_text())]

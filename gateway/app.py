@@ -290,6 +290,10 @@ def create_app() -> Gateway:
 
     Raises `ConfigurationError`.
     """
-    settings = load_standalone_settings(None, os.environ)
+    return stand_alone(load_standalone_settings(None, os.environ), Outside())
+
+
+def stand_alone(settings: Settings, outside: Outside) -> Gateway:
+    """Make the gateway that stands alone, in the process that serves, and have it log."""
     log_to_stderr(settings.log_level)
-    return Gateway(settings, None, Outside())
+    return Gateway(settings, None, outside)

@@ -10,7 +10,7 @@ from typing import Any
 
 from gunicorn import sock
 
-from gateway.app import Gateway
+from gateway.app import Gateway, stand_alone
 from gateway.assembly import Outside
 from gateway.backends.base import Backend
 from gateway.backends.choice import make_backend
@@ -18,7 +18,6 @@ from gateway.config import Settings, load_standalone_settings
 from gateway.config_sections import StoreSettings
 from gateway.config_sources import ConfigurationError
 from gateway.errors import StoreUnavailable
-from gateway.logs import log_to_stderr
 from gateway.oidc.messages import Call, Reply
 from gateway.tls import tls_context
 from gateway.tls_files import problem_of, tls_problems
@@ -33,9 +32,8 @@ class Prepared:
     listening: ssl.SSLContext | None
 
     def new_gateway(self) -> Gateway:
-        """Make the gateway of a worker, and have it log."""
-        log_to_stderr(self.settings.log_level)
-        return Gateway(self.settings, None, self.outside)
+        """Make the gateway of a worker."""
+        return stand_alone(self.settings, self.outside)
 
 
 def prepare(server: Any, environ: Mapping[str, str], outside: Outside) -> Prepared:

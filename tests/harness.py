@@ -19,6 +19,7 @@ from gateway.backends.base import Backend
 from gateway.cookies import session_handles
 from gateway.oidc.messages import Transport
 from gateway.session import Session
+from gateway.telemetry import Silence, Telemetry
 from gateway.testing import Browser, FakeClient, FakeProvider, Page
 
 ORIGIN: Final = "https://app.example"
@@ -112,11 +113,13 @@ def run_site(
     sleep: Callable[[float], None] = time.sleep,
     backend: Backend | None = None,
     app: WSGIApplication | None = None,
+    telemetry: Telemetry | None = None,
 ) -> Iterator[Site]:
     """Run a gateway; `config` is laid over the usual configuration, section by section.
 
     It may be made by a function that is given the provider, and that may also tell it about the gateway.
-    `transport` may put something between gateway and provider, `backend` be the store itself, `app` what is wrapped.
+    `transport` may put something between gateway and provider, `backend` be the store itself, `app` what is wrapped;
+    `telemetry` is told of the gateway's work.
     The provider signs with
     ES256, whose keys cost nothing.
     """
@@ -125,7 +128,11 @@ def run_site(
     over = config(provider) if callable(config) else config or {}
     document = merged(base_config(store or {"type": "memory"}), over)
     outside = Outside(
-        transport=transport(provider) if transport else provider.transport, backend=backend, clock=clock, sleep=sleep
+        transport=transport(provider) if transport else provider.transport,
+        backend=backend,
+        clock=clock,
+        sleep=sleep,
+        telemetry=telemetry or Silence(),
     )
     received: list[Received] = []
     if mode == "wrapped":

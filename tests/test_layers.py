@@ -22,8 +22,9 @@ ORDER: Final = (
         "oidc.client_metadata", "oidc.registration",
         "oidc.logout", "oidc.logout_token",
         "background", "single_flight", "catalogue_files", "languages", "page_templates", "local_cache", "revocation",
-        "claims", "sealing", "session", "client_address", "request_context", "target", "condition", "route", "policy",
-        "cookies", "landing", "loss", "headers",
+        "claims", "sealing", "session", "session_events",
+        "client_address", "request_context", "target", "condition", "route", "policy",
+        "cookies", "landing", "loss", "headers", "request_notes",
     ),
     (
         "config_values", "config_page_values", "config_authorization_model", "config_provider_model",
@@ -37,6 +38,7 @@ ORDER: Final = (
     (
         "backends", "backends.base", "backends.lease", "backends.file", "backends.memory", "backends.redis_client",
         "backends.redis", "backends.memcached", "backends.mongodb", "backends.dynamodb", "backends.choice",
+        "backends.told",
         "envelope", "store", "unsaved", "console", "console.tape",
         "transport_deadline", "transport", "kept", "backoff",
         "back_channel", "published", "token_service", "provider", "registrar", "token_cache", "tls",
@@ -46,7 +48,7 @@ ORDER: Final = (
     ("token_revocation", "renewal", "authenticator", "single_logout", "administration", "upstream_tokens",
      "token_questions", "bearer", "identity"),
     (
-        "responses", "cors", "held_answer", "open_streams", "response_rewriting", "request_limits", "inner",
+        "responses", "cors", "held_answer", "teller", "open_streams", "response_rewriting", "request_limits", "inner",
         "explanation", "reactions",
         "endpoints", "endpoints.request", "endpoints.keys",
         "console.redaction", "console.messages", "console.checks", "console.logins", "console.inspector",
@@ -54,7 +56,7 @@ ORDER: Final = (
         "endpoints.login_failed", "endpoints.login_loop", "endpoints.login",
         "endpoints.session", "endpoints.logout", "endpoints.single_logout", "endpoints.narrowing",
         "endpoints.forward_auth",
-        "endpoints.form", "endpoints.administration", "endpoints.console", "endpoints.table",
+        "endpoints.form", "endpoints.administration", "endpoints.console", "endpoints.table", "sign_in",
     ),
     (
         "failures", "admission", "logs", "assembly", "endpoint_assembly", "app",

@@ -21,6 +21,8 @@ from gateway.lane.client import ClientConnection
 from gateway.lane.gathering import Failing, Gathering
 from gateway.lane.incoming import MAX_BODY_WAITING, Incoming, keep_piece
 from gateway.lane.thread_input import ThreadInput
+from gateway.request_notes import NOTES_KEY
+from gateway.telemetry import tagged
 
 _log = logging.getLogger("gateway")
 
@@ -75,7 +77,8 @@ class InThread:
         self._unsent = 0
         self._started: tuple[str, list[tuple[str, str]]] | None = None
         self._is_out = False
-        incoming.environ = {**incoming.environ, "wsgi.input": ThreadInput(self._take)}
+        given = {"wsgi.input": ThreadInput(self._take), NOTES_KEY: incoming.notes}
+        incoming.environ = {**incoming.environ, **given}
         incoming.attach(self)
 
     def run(self, outcome: Outcome | None = None) -> None:
@@ -84,7 +87,8 @@ class InThread:
             return
         gateway, environ = self._lending.gateway, self._incoming.environ
         try:
-            decided = gateway.outcome(environ) if outcome is None else outcome
+            with tagged(self._incoming.notes.tag):
+                decided = gateway.outcome(environ) if outcome is None else outcome
             if self._lending.takes(decided):
                 self._call(self._give_back, decided)
             elif isinstance(decided, Admitted) and not self._has_enough():

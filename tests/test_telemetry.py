@@ -1,7 +1,9 @@
 """What is told of requests, of sessions and of calls, whoever listens: on both faces, whatever becomes of a request."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication
 
 import pytest
 from harness import CLIENT_SECRET, ORIGIN, SECRET, SESSION_COOKIE, SIGN_OUT, Config, Mode, Site, held_session, run_site
@@ -95,6 +97,41 @@ def test_the_reference_on_a_page_is_the_id_of_the_request() -> None:
         site.sign_in()
         page = site.browser.fetch(ORIGIN + "/staff/x")
         assert telemetry.request("/staff/x").tag.request_id in page.text
+
+
+def in_pieces(_: dict[str, Any], start_response: StartResponse) -> Iterator[bytes]:
+    start_response("200 OK", [])
+    yield from (b"one", b"two")
+
+
+def as_a_list(_: dict[str, Any], start_response: StartResponse) -> list[bytes]:
+    start_response("200 OK", [])
+    return [b"one", b"two"]
+
+
+def written(_: dict[str, Any], start_response: StartResponse) -> list[bytes]:
+    write = start_response("200 OK", [])
+    write(b"one")
+    return [b"two"]
+
+
+@pytest.mark.parametrize("app", [in_pieces, as_a_list, written])
+def test_what_an_app_sends_is_counted_in_whatever_way_it_does(app: WSGIApplication) -> None:
+    telemetry = RecordingTelemetry()
+    with run_site(ROUTES, app=app, telemetry=telemetry) as site:
+        assert site.browser.fetch(f"{ORIGIN}/public/x").text.endswith("two")
+        assert telemetry.request("/public/x").sent == 6
+
+
+def test_a_request_whose_app_fails_is_told_of() -> None:
+    def failing(_: dict[str, Any], __: StartResponse) -> list[bytes]:
+        raise ZeroDivisionError
+
+    telemetry = RecordingTelemetry()
+    with run_site(ROUTES, app=failing, telemetry=telemetry) as site:
+        with suppress(ZeroDivisionError):  # Of a wrapped app, it is the server's to answer.
+            site.browser.fetch(f"{ORIGIN}/public/x")
+        assert telemetry.request("/public/x").status == 500
 
 
 def sign_in(site: Site) -> None:

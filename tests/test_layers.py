@@ -21,6 +21,7 @@ ORDER: Final = (
         "oidc.userinfo", "oidc.introspection", "oidc.access_token", "oidc.exchange",
         "oidc.client_metadata", "oidc.registration",
         "oidc.logout", "oidc.logout_token",
+        "trace_context",
         "background", "single_flight", "catalogue_files", "languages", "page_templates", "local_cache", "revocation",
         "claims", "sealing", "session", "session_events",
         "client_address", "request_context", "target", "condition", "route", "policy",
@@ -28,7 +29,8 @@ ORDER: Final = (
     ),
     (
         "config_values", "config_page_values", "config_authorization_model", "config_provider_model",
-        "config_route_model", "config_console_model", "config_upstream_model", "config_model", "config_sources",
+        "config_route_model", "config_console_model", "config_upstream_model",
+        "config_model", "config_sources",
         "config_provider", "config_upstream", "config_route", "config_sections", "config", "config_docs",
         "config_reference",
         "login_parameters", "config_text", "presets", "first_config",

@@ -52,11 +52,13 @@ class Peer(enum.Enum):
 class Tag(NamedTuple):
     """By what a request is known in all that is told of it.
 
-    `trace` is its `traceparent`, as it came or as we began it; empty where there is none (W3C Trace Context).
+    `trace` is the `traceparent` of our span of it, `parent` that of the span which asked; each is empty where there is
+    none (W3C Trace Context).
     """
 
     request_id: str
     trace: str = ""
+    parent: str = ""
 
 
 class Served(NamedTuple):

@@ -29,7 +29,7 @@ ORDER: Final = (
     ),
     (
         "config_values", "config_page_values", "config_authorization_model", "config_provider_model",
-        "config_route_model", "config_console_model", "config_upstream_model",
+        "config_route_model", "config_console_model", "config_upstream_model", "config_tracing_model",
         "config_model", "config_sources",
         "config_provider", "config_upstream", "config_route", "config_sections", "config", "config_docs",
         "config_reference",
@@ -46,6 +46,7 @@ ORDER: Final = (
         "back_channel", "published", "token_service", "provider", "registrar", "token_cache", "tls",
         "upstream_pool", "upstream_body", "upstream_answer", "upstream_origin",
         "upstream_request", "websocket", "client_socket", "tunnel", "switching", "upstream",
+        "spans", "tracing",
     ),
     ("token_revocation", "renewal", "authenticator", "single_logout", "administration", "upstream_tokens",
      "token_questions", "bearer", "identity"),

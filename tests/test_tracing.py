@@ -1,6 +1,7 @@
 """Spans by OpenTelemetry: the real exporter sends them to a collector on loopback, which reads them as OTLP."""
 
 import secrets
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -268,6 +269,24 @@ def test_a_collector_that_is_away_costs_nothing_but_the_spans(monkeypatch: pytes
     sink.served(replace(ONE, tag=new_tag()))
     sink.close()
     sink.served(replace(ONE, tag=new_tag()))
+
+
+ENDING: Final = """
+import secrets, sys
+from gateway.spans import connect
+from gateway.telemetry import Called, Peer, Tag, tagged
+call = Called(peer=Peer.STORE, name="file", operation="get", outcome="ok", began_at=1.0, seconds=1.0)
+with tagged(Tag(request_id="r1", trace=sys.argv[1])):
+    connect("https", secrets.token_bytes).called(call)
+raise SystemExit(3)
+"""
+"""A process that ends as gunicorn's workers do."""
+
+
+def test_what_waits_is_sent_when_the_process_ends(collector: Listener) -> None:
+    done = subprocess.run([sys.executable, "-c", ENDING, CALLER], check=False, timeout=60)
+    assert done.returncode == 3
+    assert [span.name for span in collected(collector)] == ["store get"]
 
 
 def test_closing_waits_no_longer_than_it_may() -> None:

@@ -1,14 +1,18 @@
 """Spans by OpenTelemetry: the real exporter sends them to a collector on loopback, which reads them as OTLP."""
 
+import json
 import secrets
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import yaml
+from click.testing import CliRunner
 from harness import base_config
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as Sent
@@ -17,6 +21,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from peers.listener import Answer, Listener, run_listener
 
+from gateway.cli_check import check
 from gateway.config import Settings, parse_settings
 from gateway.config_sources import ConfigurationError
 from gateway.spans import SpanSink, own_resource
@@ -371,6 +376,25 @@ def test_a_variable_that_cannot_be_met_is_an_error_of_the_configuration(
         check_tracing(settings(), variables)
     assert raised.value.problems[0].startswith(f"{named}: must be ")
     check_tracing(parse_settings(base_config({"type": "memory"}), {}), variables)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        pytest.param([], lambda result: result.stderr, id="text"),
+        pytest.param(["--json"], lambda result: json.loads(result.stdout)["problems"][0], id="json"),
+    ],
+)
+def test_gateway_check_says_it(
+    options: list[str], told: Callable[[Any], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "jaeger_remote")
+    document = {**base_config({"type": "memory"}), "upstream": "http://127.0.0.1:9", "tracing": {"enabled": True}}
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(document))
+    result = CliRunner().invoke(check, [str(file), *options])
+    assert result.exit_code == 2
+    assert told(result).startswith("OTEL_TRACES_SAMPLER: must be one of always_on, ")
 
 
 @pytest.mark.parametrize(

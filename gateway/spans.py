@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import re
 import secrets
 import threading
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from gateway.trace_context import Span, new_child, parse_traceparent
 CLOSING_SECONDS = 5.0
 _SCOPE = InstrumentationScope("gateway")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
+_HOST = re.compile(r"([^:]+|\[[^\]]*\]):([0-9]{1,5})")
 
 Attributes = Mapping[str, str | int]
 
@@ -135,7 +137,6 @@ def _server_name(served: Served) -> str:
 def _server_attributes(served: Served, scheme: str, *, failed: bool) -> Attributes:
     given = {
         "http.route": served.route,
-        "server.address": served.host,
         "gateway.request_id": served.tag.request_id,
         "gateway.code": served.code,
         "gateway.provider": served.provider,
@@ -149,8 +150,16 @@ def _server_attributes(served: Served, scheme: str, *, failed: bool) -> Attribut
         "url.scheme": scheme,
         "url.path": served.path,
         "gateway.decision": served.decision.value,
+        **_place(served.host),
         **{name: value for name, value in given.items() if value},
     }
+
+
+def _place(host: str) -> Attributes:
+    match = _HOST.fullmatch(host)
+    if match is None:
+        return {"server.address": host} if host else {}
+    return {"server.address": match[1], "server.port": int(match[2])}
 
 
 def _client_attributes(call: Called, *, failed: bool) -> Attributes:

@@ -167,6 +167,22 @@ def test_a_client_invents_no_names(name: str, method: str) -> None:
     assert CANARY not in server.to_json()
 
 
+@pytest.mark.parametrize(
+    ("host", "address", "port"),
+    [
+        pytest.param("app.example", "app.example", None, id="name"),
+        pytest.param("app.example:8443", "app.example", 8443, id="name-and-port"),
+        pytest.param("[::1]:8443", "[::1]", 8443, id="ipv6-and-port"),
+        pytest.param("[::1]", "[::1]", None, id="ipv6"),
+        pytest.param("app.example:999999", "app.example:999999", None, id="no-port"),
+        pytest.param("", None, None, id="none"),
+    ],
+)
+def test_where_a_request_went(host: str, address: str | None, port: int | None) -> None:
+    server, _ = exported(host=host)
+    assert (server.attributes.get("server.address"), server.attributes.get("server.port")) == (address, port)
+
+
 def test_a_request_that_fits_no_route_is_named_by_its_method() -> None:
     server, _ = exported(route="")
     assert server.name == "GET"

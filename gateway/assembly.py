@@ -28,6 +28,7 @@ from gateway.store import Clock, SessionStore
 from gateway.telemetry import Silence, Telemetry
 from gateway.teller import Teller
 from gateway.tls import tls_context
+from gateway.trace_context import NO_TRACES, TraceRules
 from gateway.transport import RequestsTransport
 from gateway.upstream import Upstream
 from gateway.upstream_origin import Origin
@@ -51,6 +52,7 @@ class Outside:
     sleep: Callable[[float], None] = time.sleep
     process: Callable[[], str] = process_name
     telemetry: Telemetry = field(default_factory=Silence)
+    traces: TraceRules = NO_TRACES
 
 
 def make_providers(settings: Settings, outside: Outside, recorder: Recorder | None = None) -> Mapping[str, Provider]:
@@ -153,6 +155,7 @@ def make_teller(settings: Settings, outside: Outside) -> Teller:
         entropy=outside.entropy,
         trusted=settings.trusted_proxies,
         hops=settings.trusted_hops,
+        traces=outside.traces,
     )
 
 

@@ -19,7 +19,7 @@ from gateway.held_answer import HeldAnswer, close_body
 from gateway.open_streams import Watch
 from gateway.request_context import Environ
 from gateway.request_limits import check_fields, limited_body, weight_of
-from gateway.request_notes import NOTES_KEY, notes_of, tag_fields
+from gateway.request_notes import NOTES_KEY, notes_of, tag_fields, without_tag
 from gateway.route import Route
 from gateway.session import Session
 from gateway.store import HeldSession
@@ -177,9 +177,9 @@ def inner_environ(
         SESSION_KEY: None if session is None or route.upstream else replace(session, claims=deepcopy(session.claims)),
     }
     identity = {} if session is None else {"REMOTE_USER": session.subject, "AUTH_TYPE": "OpenIDConnect"}
-    tagged = tag_fields(notes_of(environ).tag)
-    headers = inner_headers(without(client_headers(environ), tagged), target, route, session, rules, authorization)
-    headers += without(tagged, headers)
+    tag = notes_of(environ).tag
+    headers = inner_headers(without_tag(client_headers(environ), tag), target, route, session, rules, authorization)
+    headers += without(tag_fields(tag), headers)
     check_fields(weight_of(headers), route.max_headers)
     body = {} if route.max_body is None else {"wsgi.input": limited_body(environ, route.max_body)}
     return {**kept, **_http_keys(headers), **made, **identity, **body}

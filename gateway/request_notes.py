@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.headers import Headers
+from gateway.headers import Headers, without
 from gateway.request_context import Environ
 from gateway.route import Route
 from gateway.session import Session
 from gateway.telemetry import NO_TAG, OK, Decision, Tag
+from gateway.trace_context import passed_on
 
 NOTES_KEY = "gateway.notes"
 """Where the notes of a request are in its environ; no client can write there, and no inner app sees them."""
@@ -84,7 +85,13 @@ def notes_of(environ: Environ) -> Notes:
 
 
 def tag_fields(tag: Tag) -> Headers:
-    """Make the fields by which an upstream knows a request as we do; a client's of these names are not passed on."""
+    """Make the fields by which an upstream knows a request as we do; the client's are left out by `without_tag`."""
     if not tag.request_id:
         return []
     return [("x-request-id", tag.request_id), *([("traceparent", tag.trace)] if tag.trace else [])]
+
+
+def without_tag(headers: Headers, tag: Tag) -> Headers:
+    """Keep of the client's fields what goes on beside `tag_fields`: none of these, and no trace that ends here."""
+    kept = without(headers, tag_fields(tag))
+    return passed_on(kept, tag.parent) if tag.trace else kept

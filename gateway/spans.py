@@ -16,6 +16,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.status import Status, StatusCode
 
+from gateway.backends.told import BUSY
 from gateway.oidc.messages import Entropy
 from gateway.telemetry import OK, Called, Event, Served, current_tag
 from gateway.trace_context import Span, new_child, parse_traceparent
@@ -83,7 +84,7 @@ class SpanSink:
         parent = parse_traceparent(current_tag().trace)
         if parent is None or not parent.sampled:
             return
-        failed = call.outcome != OK
+        failed = call.outcome not in (OK, BUSY)
         self._processor.on_end(
             ReadableSpan(
                 name=f"{call.peer.value} {call.operation}",

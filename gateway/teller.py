@@ -16,6 +16,7 @@ from gateway.oidc.messages import Entropy
 from gateway.request_context import Environ
 from gateway.request_notes import NOTES_KEY, Notes
 from gateway.telemetry import NO_TAG, Called, Peer, Served, Silence, Tag, Telemetry, tagged
+from gateway.trace_context import NO_TRACES, TraceRules
 
 _ID_BYTES = 8
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -30,7 +31,8 @@ CLIENT_GONE = 499
 class Teller:
     """Begins the notes of requests, and tells what is in them at the end; of silence, both cost nothing.
 
-    `trusted` and `hops` say whose word counts as in `read_context`, for the id that a proxy has given a request.
+    `trusted` and `hops` say whose word counts as in `read_context`, for the id that a proxy has given a request, and
+    by the rules of `traces` for its trace.
     """
 
     def __init__(
@@ -41,12 +43,14 @@ class Teller:
         entropy: Entropy,
         trusted: Sequence[Network],
         hops: int,
+        traces: TraceRules = NO_TRACES,
     ) -> None:
         self._telemetry = telemetry
         self._clock = clock
         self._entropy = entropy
         self._trusted = trusted
         self._hops = hops
+        self._traces = traces
         self.is_silent = isinstance(telemetry, Silence)
 
     def around(self, app: WSGIApplication, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -74,6 +78,9 @@ class Teller:
         """Tell of a request that has been answered with so many octets."""
         if self.is_silent:
             return
+        if notes.upstream and notes.upstream_began_at:
+            with tagged(notes.tag):
+                self._telemetry.called(_upstream_call(notes, environ["REQUEST_METHOD"]))
         session = notes.session
         self._telemetry.served(
             Served(
@@ -96,16 +103,15 @@ class Teller:
                 upstream_seconds=notes.upstream_seconds,
             )
         )
-        if notes.upstream and notes.upstream_began_at:
-            self._telemetry.called(_upstream_call(notes, environ["REQUEST_METHOD"]))
 
     def _tag(self, environ: Environ) -> Tag:
-        given = environ.get("HTTP_X_REQUEST_ID")
-        if given is not None and _REQUEST_ID.fullmatch(str(given)):
-            behind = self._hops > 0 or is_trusted(str(environ.get("REMOTE_ADDR", "")), self._trusted)
-            if behind:
-                return Tag(request_id=str(given))
-        return Tag(request_id=self._entropy(_ID_BYTES).hex())
+        given, incoming = str(environ.get("HTTP_X_REQUEST_ID", "")), str(environ.get("HTTP_TRACEPARENT", ""))
+        asked = bool(given or (incoming and self._traces.takes_part))
+        behind = asked and (self._hops > 0 or is_trusted(str(environ.get("REMOTE_ADDR", "")), self._trusted))
+        trace = self._traces.begin(incoming, self._entropy, from_proxy=behind)
+        kept = behind and _REQUEST_ID.fullmatch(given)
+        request_id = given if kept else self._entropy(_ID_BYTES).hex()
+        return Tag(request_id=request_id, trace=trace.ours, parent=trace.parent)
 
 
 def _upstream_call(notes: Notes, method: str) -> Called:

@@ -125,6 +125,9 @@ class TraceRules:
         return begin_trace(incoming if believed else "", entropy, self.sampler)
 
 
+NO_TRACES = TraceRules()
+
+
 def passed_on(headers: Fields, parent: str) -> Fields:
     """Keep of what came that which goes on beside our own `traceparent`: all but the one that came.
 

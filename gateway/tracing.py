@@ -12,7 +12,7 @@ from gateway.config import Settings
 from gateway.config_sources import ConfigurationError
 from gateway.oidc.messages import Entropy
 from gateway.telemetry import Telemetry
-from gateway.trace_context import Sampler, TraceRules
+from gateway.trace_context import NO_TRACES, Sampler, TraceRules
 
 _SAMPLER = "OTEL_TRACES_SAMPLER"
 _ARGUMENT = "OTEL_TRACES_SAMPLER_ARG"
@@ -50,7 +50,7 @@ def read_sampler(environ: Mapping[str, str]) -> Sampler:
 def trace_rules(settings: Settings, environ: Mapping[str, str]) -> TraceRules:
     """Make the rules by which the traces of requests begin; raises `ConfigurationError`."""
     if not settings.tracing.enabled:
-        return TraceRules()
+        return NO_TRACES
     return TraceRules(takes_part=True, trust=settings.tracing.trust, sampler=read_sampler(environ))
 
 

@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from peers.listener import Answer, Listener, run_listener
 
+from gateway.backends.told import BUSY
 from gateway.cli_check import check
 from gateway.config import Settings, parse_settings
 from gateway.config_sources import ConfigurationError
@@ -206,22 +207,30 @@ def test_an_error_is_what_is_no_fault_of_the_client(changes: Mapping[str, Any], 
     assert server.attributes.get("gateway.code") == changes.get("code")
 
 
-def test_a_call_that_failed_says_by_which_code() -> None:
+@pytest.mark.parametrize(
+    ("outcome", "error"),
+    [
+        pytest.param(OK, {}, id="fine"),
+        pytest.param(BUSY, {}, id="a-lock-that-another-holds"),
+        pytest.param("store_unavailable", {"error.type": "store_unavailable"}, id="failed"),
+    ],
+)
+def test_a_call_that_failed_says_by_which_code(outcome: str, error: Mapping[str, str]) -> None:
     exporter = InMemorySpanExporter()
     sink = SpanSink(
         processor=SimpleSpanProcessor(exporter), resource=own_resource(), scheme="https", entropy=secrets.token_bytes
     )
     with tagged(new_tag()):
-        sink.called(replace(CALL, outcome="store_unavailable"))
+        sink.called(replace(CALL, outcome=outcome))
     (span,) = exporter.get_finished_spans()
     assert span.attributes is not None
     assert dict(span.attributes) == {
         "gateway.peer": "store",
         "gateway.operation": "get",
         "peer.service": "redis",
-        "error.type": "store_unavailable",
+        **error,
     }
-    assert not span.status.is_ok
+    assert span.status.is_ok is (not error)
     sink.close()
 
 

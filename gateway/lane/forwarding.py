@@ -145,7 +145,7 @@ class Forwarding:
         if head.status == 101:
             self._switch(head)
             return
-        react = reaction_to(head, self._admitted)
+        react = reaction_to(head, self._admitted, self._incoming.notes.tag)
         if react is None:
             self._answer(head)
             return

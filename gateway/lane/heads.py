@@ -12,7 +12,7 @@ from gateway.lane.incoming import Incoming
 from gateway.remembered import remembered
 from gateway.request_context import Environ
 from gateway.request_limits import check_fields, check_length, weight_of
-from gateway.request_notes import tag_fields
+from gateway.request_notes import tag_fields, without_tag
 from gateway.upstream import Upstream
 from gateway.upstream_answer import Head
 from gateway.upstream_body import Field
@@ -109,7 +109,7 @@ def _client_lines(passage: Passage, upstream: Upstream, incoming: Incoming) -> t
     if found is not None:
         return found
     environ = passage.environ
-    kept = without(kept_headers(client_headers(environ), passage.rules), tag_fields(incoming.notes.tag))
+    kept = without_tag(kept_headers(client_headers(environ), passage.rules), incoming.notes.tag)
     fields = [
         *([("Content-Type", str(environ["CONTENT_TYPE"]))] if environ.get("CONTENT_TYPE") else []),
         *forwarded_fields(kept, incoming.method),

@@ -83,12 +83,14 @@ class InThread:
 
     def run(self, outcome: Outcome | None = None) -> None:
         """Decide, if that was not done, and answer; or leave the answer to the loop."""
-        if self._gone:  # It may have waited for its turn for long.
-            return
+        if not self._gone:  # It may have waited for its turn for long.
+            with tagged(self._incoming.notes.tag):
+                self._run(outcome)
+
+    def _run(self, outcome: Outcome | None) -> None:
         gateway, environ = self._lending.gateway, self._incoming.environ
         try:
-            with tagged(self._incoming.notes.tag):
-                decided = gateway.outcome(environ) if outcome is None else outcome
+            decided = gateway.outcome(environ) if outcome is None else outcome
             if self._lending.takes(decided):
                 self._call(self._give_back, decided)
             elif isinstance(decided, Admitted) and not self._has_enough():

@@ -122,7 +122,7 @@ class Lane:
         held = self.gateway.authenticator.session_at_hand(asked.handles)
         if held is None and asked.handles:
             fetched = partial(self._fetched, client, incoming, admit)
-            self._fetching.want(asked.handles[0], fetched)
+            self._fetching.want(asked.handles[0], fetched, incoming.notes.tag)
         elif held is None or self._is_noted(held):
             admit(held)
         else:

@@ -6,6 +6,7 @@ import enum
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 Fields = list[tuple[str, str]]
 """Field names in lower case with their values, in order."""
@@ -25,8 +26,10 @@ _STATE_MEMBER = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
+# Tuples, as is what each request is told by.
+
+
+class Span(NamedTuple):
     """One piece of work within a trace: the ids are lower-case hexadecimal; `sampled` says whether it is recorded."""
 
     trace_id: str
@@ -34,8 +37,7 @@ class Span:
     sampled: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trace:
+class Trace(NamedTuple):
     """The `traceparent` of our span of a request, and that of the span which asked; empty where there is none."""
 
     ours: str = ""

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -104,7 +103,7 @@ def exported(sampler: Sampler = ALL, incoming: str = "", **changes: Any) -> list
         entropy=secrets.token_bytes,
     )
     tag = new_tag(incoming, sampler)
-    sink.served(replace(ONE, tag=tag, **changes))
+    sink.served(ONE._replace(tag=tag, **changes))
     with tagged(tag):
         sink.called(CALL)
     sink.close()
@@ -117,9 +116,9 @@ def test_a_request_and_its_calls_are_one_tree(told: Callable[[Callable[[Any], No
     def story(sink: Any) -> None:
         with tagged(tag):
             sink.called(CALL)
-            sink.called(replace(CALL, peer=Peer.PROVIDER, name="default", operation="token"))
-            sink.called(replace(CALL, peer=Peer.UPSTREAM, name="http://up.example", operation="GET"))
-        sink.served(replace(ONE, tag=tag))
+            sink.called(CALL._replace(peer=Peer.PROVIDER, name="default", operation="token"))
+            sink.called(CALL._replace(peer=Peer.UPSTREAM, name="http://up.example", operation="GET"))
+        sink.served(ONE._replace(tag=tag))
 
     spans = told(story)
     ours = parse_traceparent(tag.trace)
@@ -135,7 +134,7 @@ def test_a_request_and_its_calls_are_one_tree(told: Callable[[Callable[[Any], No
 
 
 def test_the_span_of_a_request(told: Callable[[Callable[[Any], None]], list[Sent]]) -> None:
-    (span,) = told(lambda sink: sink.served(replace(ONE, tag=new_tag())))
+    (span,) = told(lambda sink: sink.served(ONE._replace(tag=new_tag())))
     assert span.name == "GET /api/**"
     assert span.parent_span_id == b""
     assert (span.start_time_unix_nano, span.end_time_unix_nano) == (BEGAN * 10**9, (BEGAN + 0.25) * 10**9)
@@ -221,7 +220,7 @@ def test_a_call_that_failed_says_by_which_code(outcome: str, error: Mapping[str,
         processor=SimpleSpanProcessor(exporter), resource=own_resource(), scheme="https", entropy=secrets.token_bytes
     )
     with tagged(new_tag()):
-        sink.called(replace(CALL, outcome=outcome))
+        sink.called(CALL._replace(outcome=outcome))
     (span,) = exporter.get_finished_spans()
     assert span.attributes is not None
     assert dict(span.attributes) == {
@@ -251,7 +250,7 @@ def test_what_belongs_to_no_request_leaves_no_span(told: Callable[[Callable[[Any
     def story(sink: Any) -> None:
         sink.called(CALL)
         sink.served(ONE)
-        sink.served(replace(ONE, tag=new_tag()))
+        sink.served(ONE._replace(tag=new_tag()))
 
     assert len(told(story)) == 1
 
@@ -267,7 +266,7 @@ def test_no_span_says_who_it_was(
         sink.happened(
             Event(kind=Kind.LOGIN, issuer=CANARY, subject=CANARY, client=CANARY, detail=CANARY, outcome="login_failed")
         )
-    sink.served(replace(ONE, tag=tag, issuer=CANARY, subject=CANARY, client=CANARY))
+    sink.served(ONE._replace(tag=tag, issuer=CANARY, subject=CANARY, client=CANARY))
     sink.close()
     assert len(collected(collector)) == 2
     assert collector.received[0].headers["authorization"] == CANARY
@@ -296,9 +295,9 @@ def test_a_collector_that_is_away_costs_nothing_but_the_spans(monkeypatch: pytes
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.1")
     sink = make_tracing(settings(), {}, secrets.token_bytes)
-    sink.served(replace(ONE, tag=new_tag()))
+    sink.served(ONE._replace(tag=new_tag()))
     sink.close()
-    sink.served(replace(ONE, tag=new_tag()))
+    sink.served(ONE._replace(tag=new_tag()))
 
 
 ENDING: Final = """

@@ -54,6 +54,8 @@ from gateway.session import Session
 from gateway.store import HeldSession
 from gateway.target import RequestTarget, read_target
 from gateway.telemetry import Decision as Decided
+from gateway.telemetry import Silence
+from gateway.tracing import make_tracing, trace_rules
 from gateway.upstream_tokens import UpstreamTokens
 
 _log = logging.getLogger("gateway")
@@ -288,4 +290,6 @@ def create_app() -> Gateway:
     """
     settings = load_standalone_settings(None, os.environ)
     log_to_stderr(settings.log_level)
-    return Gateway(settings, None, Outside())
+    traces = trace_rules(settings, os.environ)
+    told = make_tracing(settings, os.environ) if traces.takes_part else Silence()
+    return Gateway(settings, None, Outside(telemetry=told, traces=traces))

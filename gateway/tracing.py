@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import secrets
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Protocol
@@ -62,7 +63,7 @@ def check_tracing(settings: Settings, environ: Mapping[str, str]) -> None:
         _connect()
 
 
-def make_tracing(settings: Settings, environ: Mapping[str, str], entropy: Entropy) -> Spans:
+def make_tracing(settings: Settings, environ: Mapping[str, str], entropy: Entropy = secrets.token_bytes) -> Spans:
     """Make what sends spans, in the process that serves: it has a thread, and is closed when the process ends.
 
     Raises `ConfigurationError` if the packages it needs are not installed, or a variable says what they cannot do.

@@ -86,7 +86,7 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
 @pytest.fixture
 def told(collector: Listener) -> Callable[[Callable[[Any], None]], list[Sent]]:
     def tell(story: Callable[[Any], None]) -> list[Sent]:
-        sink = make_tracing(settings(), {}, secrets.token_bytes)
+        sink = make_tracing(settings(), {})
         story(sink)
         sink.close()
         return collected(collector)
@@ -259,7 +259,7 @@ def test_no_span_says_who_it_was(
     collector: Listener, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"authorization={CANARY}")
-    sink = make_tracing(settings(), {}, secrets.token_bytes)
+    sink = make_tracing(settings(), {})
     tag = new_tag()
     with tagged(tag):
         sink.called(CALL)
@@ -294,7 +294,7 @@ def test_the_service_has_a_name(variables: Mapping[str, str], name: str, monkeyp
 def test_a_collector_that_is_away_costs_nothing_but_the_spans(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.1")
-    sink = make_tracing(settings(), {}, secrets.token_bytes)
+    sink = make_tracing(settings(), {})
     sink.served(ONE._replace(tag=new_tag()))
     sink.close()
     sink.served(ONE._replace(tag=new_tag()))

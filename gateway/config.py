@@ -26,6 +26,7 @@ from gateway.config_sections import (
     store_of,
 )
 from gateway.config_sources import ConfigurationError, Sources, overlay, read_sources
+from gateway.config_tracing_model import TracingSettings, tracing_of
 from gateway.config_upstream import UpstreamSettings, upstreams_of
 from gateway.cookies import CookiePolicy
 from gateway.headers import HeaderRules, header_rules
@@ -71,6 +72,7 @@ class Settings:
     templates: Mapping[str, str] = field(repr=False)
     locales: Mapping[str, bytes] = field(repr=False)
     console: ConsoleSettings
+    tracing: TracingSettings
     log_level: str
 
     @property
@@ -166,10 +168,8 @@ def settings_of(document: Document) -> Settings:
     callback_path = document.callback_path or f"{document.prefix}/callback"
     post_logout_path = document.post_logout_path or f"{document.prefix}/signed_out"
     ring = KeyRing.of([secret.get_secret_value() for secret in document.session.secret])
-    scheme = urlsplit(document.public_url).scheme
     providers = _providers(document, callback_path, document.public_url + post_logout_path)
-    posted = any(one.client.expects_form for one in providers.values())
-    cookies = CookiePolicy(name=document.session.cookie_name, secure=scheme == "https", ring=ring, cross_site=posted)
+    cookies = _cookies(document, ring, providers)
     asked = [document.upstream or "", *(route.upstream for route in document.routes if route.upstream is not None)]
     used = dict.fromkeys(name for name in asked if name)
     upstreams = upstreams_of(document.upstreams, set(used), document.upstream_connection)
@@ -204,8 +204,15 @@ def settings_of(document: Document) -> Settings:
         templates={} if document.templates is None else read_templates(Path(document.templates)),
         locales={} if document.locales is None else read_locales(Path(document.locales)),
         console=console_of(document.console),
+        tracing=tracing_of(document.tracing),
         log_level=document.log_level,
     )
+
+
+def _cookies(document: Document, ring: KeyRing, providers: Mapping[str, ProviderSettings]) -> CookiePolicy:
+    secure = urlsplit(document.public_url).scheme == "https"
+    posted = any(one.client.expects_form for one in providers.values())
+    return CookiePolicy(name=document.session.cookie_name, secure=secure, ring=ring, cross_site=posted)
 
 
 def _bearer(document: Document) -> AccessTokenRules:

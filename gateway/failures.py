@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from http import HTTPStatus
 
 from werkzeug import Response
 
@@ -10,20 +11,29 @@ from gateway.bearer import BearerRefused
 from gateway.endpoints.login_failed import LoginFailed
 from gateway.errors import GatewayError
 from gateway.request_context import Environ
+from gateway.request_notes import Notes, notes_of
 from gateway.responses import Responses, with_cookies
+from gateway.session_events import session_event
+from gateway.telemetry import Kind, Telemetry
 
 _log = logging.getLogger("gateway")
+
+_REFUSALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
 class Failures:
     """Answers requests that failed."""
 
-    def __init__(self, responses: Responses) -> None:
+    def __init__(self, responses: Responses, telemetry: Telemetry) -> None:
         self._responses = responses
+        self._telemetry = telemetry
 
     def answer(self, environ: Environ, error: GatewayError) -> Response:
         """Log a failure and make its page, or its JSON."""
-        reference = self._responses.reference()
+        notes = notes_of(environ)
+        notes.code = error.code
+        self._tell(error, notes)
+        reference = notes.tag.request_id or self._responses.reference()
         asked = f"{environ.get('REQUEST_METHOD', '')} {environ.get('PATH_INFO', '')}"[:240]
         _log.warning("%r: %s (reference %s)", asked, error, reference)
         html = "text/html" in environ.get("HTTP_ACCEPT", "")
@@ -38,3 +48,18 @@ class Failures:
             challenge=challenge,
         )
         return with_cookies(response, error.cookies if isinstance(error, LoginFailed) else ())
+
+    def _tell(self, error: GatewayError, notes: Notes) -> None:
+        # A login that failed is told of as a login; what else is no matter of who asks is not for an audit.
+        if error.problem.status not in _REFUSALS or isinstance(error, LoginFailed):
+            return
+        self._telemetry.happened(
+            session_event(
+                Kind.REFUSAL,
+                notes.session,
+                outcome=error.code,
+                route=notes.route,
+                client=notes.client,
+                detail=error.detail,
+            )
+        )

@@ -21,6 +21,7 @@ from gateway.errors import StoreUnavailable
 from gateway.oidc.messages import Call, Reply
 from gateway.tls import tls_context
 from gateway.tls_files import problem_of, tls_problems
+from gateway.tracing import check_tracing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,7 @@ def prepare(server: Any, environ: Mapping[str, str], outside: Outside) -> Prepar
     `server` is what gunicorn was told (its `cfg`). Raises `ConfigurationError`.
     """
     settings = load_standalone_settings(None, environ)
+    check_tracing(settings, environ)
     held = replace(outside, make_tls=cache(tls_context))
     listening: Callable[[], ssl.SSLContext] = cache(partial(sock.ssl_context, server))
     problems = [*_server_problems(server, settings), *tls_problems(settings, held.make_tls)]

@@ -137,12 +137,7 @@ def lay_out_endpoints(parts: Parts) -> EndpointsByPath:
             settings=settings,
             authenticator=authenticator,
             responses=responses,
-            readiness=ReadinessCheck(
-                store=parts.store,
-                providers=parts.providers,
-                clock=parts.outside.clock,
-                is_draining=parts.outside.is_draining,
-            ),
+            readiness=_readiness(parts),
             clock=parts.outside.clock,
         ),
         forward_auth=ForwardAuthEndpoint(
@@ -164,6 +159,15 @@ def lay_out_endpoints(parts: Parts) -> EndpointsByPath:
         console=_console(parts),
     )
     return EndpointsByPath(endpoint_table(settings, endpoints))
+
+
+def _readiness(parts: Parts) -> ReadinessCheck:
+    return ReadinessCheck(
+        store=parts.store,
+        providers=parts.providers,
+        clock=parts.outside.clock,
+        is_draining=parts.outside.is_draining,
+    )
 
 
 def _console(parts: Parts) -> ConsoleEndpoint | None:

@@ -41,6 +41,11 @@ def process_name() -> str:
     return f"{socket.gethostname()}/{os.getpid()}"
 
 
+def not_at_the_end() -> bool:
+    """Tell that it goes on, where nobody knows of an end."""
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
     """What the gateway takes from outside itself; tests put their own here.
@@ -57,7 +62,7 @@ class Outside:
     telemetry: Telemetry = field(default_factory=Silence)
     traces: TraceRules = NO_TRACES
     make_tls: MakeTls = tls_context
-    is_draining: Callable[[], bool] = bool
+    is_draining: Callable[[], bool] = not_at_the_end
 
 
 def make_providers(settings: Settings, outside: Outside, recorder: Recorder | None = None) -> Mapping[str, Provider]:

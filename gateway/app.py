@@ -1,4 +1,4 @@
-"""The gateway: `Gateway.__call__` is the story of a request; `create_app` is for servers."""
+"""The gateway: `Gateway.__call__` is the story of a request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from werkzeug import Response
 from gateway.admission import Admission
 from gateway.assembly import Outside, make_authenticator, make_bearer, make_providers, make_store, make_upstreams
 from gateway.bearer import insufficient
-from gateway.config import Settings, load_settings, load_standalone_settings, parse_settings, wrapping
+from gateway.config import Settings, load_settings, parse_settings, wrapping
 from gateway.console.tape import Recorder
 from gateway.cookies import session_handles
 from gateway.cors import Cors
@@ -33,7 +33,6 @@ from gateway.failures import Failures
 from gateway.headers import Headers
 from gateway.identity import Identities
 from gateway.inner import Admitted, nothing_here
-from gateway.logs import log_to_stderr
 from gateway.oidc.challenge import StepUp
 from gateway.open_streams import OpenStreams
 from gateway.policy import (
@@ -283,17 +282,3 @@ class Gateway:
 
 def _refusal(decision: Decision) -> GatewayError:
     return GatewayError(decision.problem or INTERNAL, decision.detail)
-
-
-def create_app() -> Gateway:
-    """Make the gateway that stands alone before its upstreams, from the environment and the file that it names.
-
-    Raises `ConfigurationError`.
-    """
-    return stand_alone(load_standalone_settings(None, os.environ), Outside())
-
-
-def stand_alone(settings: Settings, outside: Outside) -> Gateway:
-    """Make the gateway that stands alone, in the process that serves, and have it log."""
-    log_to_stderr(settings.log_level)
-    return Gateway(settings, None, outside)

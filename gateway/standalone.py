@@ -1,0 +1,24 @@
+"""The gateway that stands alone before its upstreams; `create_app` is for servers."""
+
+from __future__ import annotations
+
+import os
+
+from gateway.app import Gateway
+from gateway.assembly import Outside
+from gateway.config import Settings, load_standalone_settings
+from gateway.logs import log_to_stderr
+
+
+def create_app() -> Gateway:
+    """Make the gateway that stands alone before its upstreams, from the environment and the file that it names.
+
+    Raises `ConfigurationError`.
+    """
+    return stand_alone(load_standalone_settings(None, os.environ), Outside())
+
+
+def stand_alone(settings: Settings, outside: Outside) -> Gateway:
+    """Make the gateway that stands alone, in the process that serves, and have it log."""
+    log_to_stderr(settings.log_level)
+    return Gateway(settings, None, outside)

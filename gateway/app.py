@@ -1,11 +1,10 @@
-"""The gateway: `Gateway.__call__` is the story of a request; `create_app` is for servers."""
+"""The gateway: `Gateway.__call__` is the story of a request."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from gateway.assembly import (
     make_upstreams,
 )
 from gateway.bearer import insufficient
-from gateway.config import Settings, load_settings, load_standalone_settings, parse_settings, wrapping
+from gateway.config import Settings, load_settings, parse_settings, wrapping
 from gateway.console.tape import Recorder
 from gateway.cookies import session_handles
 from gateway.cors import Cors
@@ -44,7 +43,6 @@ from gateway.failures import Failures
 from gateway.headers import Headers
 from gateway.identity import Identities
 from gateway.inner import Admitted, nothing_here
-from gateway.logs import log_to_stderr
 from gateway.open_streams import OpenStreams
 from gateway.policy import SAFE_METHODS, Decision, RouteTable, Verdict, asks_who, decide_all, fitting_session
 from gateway.reactions import Reactions, is_repeatable
@@ -55,8 +53,6 @@ from gateway.session import Session
 from gateway.store import HeldSession
 from gateway.target import RequestTarget, read_target
 from gateway.telemetry import Decision as Decided
-from gateway.telemetry import Silence
-from gateway.tracing import make_tracing, trace_rules
 from gateway.upstream_tokens import UpstreamTokens
 
 _log = logging.getLogger("gateway")
@@ -282,19 +278,3 @@ class Gateway:
 
 def _refusal(decision: Decision) -> GatewayError:
     return GatewayError(decision.problem or INTERNAL, decision.detail)
-
-
-def create_app() -> Gateway:
-    """Make the gateway that stands alone before its upstreams, from the environment and the file that it names.
-
-    Raises `ConfigurationError`.
-    """
-    return stand_alone(load_standalone_settings(None, os.environ), Outside())
-
-
-def stand_alone(settings: Settings, outside: Outside) -> Gateway:
-    """Make the gateway that stands alone, in the process that serves, and have it log."""
-    log_to_stderr(settings.log_level)
-    traces = trace_rules(settings, os.environ)
-    told = make_tracing(settings, os.environ) if traces.takes_part else Silence()
-    return Gateway(settings, None, replace(outside, telemetry=told, traces=traces))

@@ -13,7 +13,7 @@ from gateway.reloading import Reloading
 from gateway.server_environment import read_server_environment
 from gateway.telemetry import Silence
 
-wsgi_app = "gateway.app:create_app()"
+wsgi_app = "gateway.standalone:create_app()"
 try:
     _told = read_server_environment(os.environ)
 except ConfigurationError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 from gunicorn import sock
 
-from gateway.app import Gateway, stand_alone
+from gateway.app import Gateway
 from gateway.assembly import Outside
 from gateway.backends.base import Backend
 from gateway.backends.choice import make_backend
@@ -19,6 +19,7 @@ from gateway.config_sections import StoreSettings
 from gateway.config_sources import ConfigurationError
 from gateway.errors import StoreUnavailable
 from gateway.oidc.messages import Call, Reply
+from gateway.standalone import stand_alone
 from gateway.tls import tls_context
 from gateway.tls_files import problem_of, tls_problems
 from gateway.tracing import check_tracing

@@ -63,7 +63,7 @@ ORDER: Final = (
         "endpoints.form", "endpoints.administration", "endpoints.console", "endpoints.table", "sign_in",
     ),
     (
-        "failures", "admission", "logs", "assembly", "endpoint_assembly", "app",
+        "failures", "admission", "logs", "assembly", "endpoint_assembly", "app", "standalone",
         "lane", "lane.incoming", "lane.at_once", "lane.recollection", "lane.request_reader", "lane.request_queue",
         "lane.serving", "lane.patience", "lane.client_answer", "lane.hanging_up", "lane.problems", "lane.inlet",
         "lane.client",

@@ -20,6 +20,7 @@ from gateway.problem import ConnectionLost as ConnectionLost
 from gateway.problem import GatewayError as GatewayError
 from gateway.problem import InvalidGrant as InvalidGrant
 from gateway.problem import Problem as Problem
+from gateway.problem import ProviderBusy as ProviderBusy
 from gateway.problem import ProviderUnavailable as ProviderUnavailable
 from gateway.problem import StoreUnavailable as StoreUnavailable
 from gateway.problem import TooManyRequests as TooManyRequests

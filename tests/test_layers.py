@@ -15,7 +15,8 @@ MAX_FUNCTION_LINES: Final = 45
 ORDER: Final = (
     ("problem", "loop_problems", "errors", "remembered", "whole_file", "cpus", "telemetry"),
     (
-        "oidc", "oidc.messages", "oidc.jose", "oidc.keys", "oidc.jwe", "oidc.challenge", "oidc.dpop", "oidc.client",
+        "oidc", "oidc.retry_after",
+        "oidc.messages", "oidc.jose", "oidc.keys", "oidc.jwe", "oidc.challenge", "oidc.dpop", "oidc.client",
         "oidc.metadata", "oidc.transaction", "oidc.claims_reading", "oidc.client_auth", "oidc.protected",
         "oidc.authorization_request", "oidc.authorization_response", "oidc.token_endpoint", "oidc.id_token",
         "oidc.userinfo", "oidc.introspection", "oidc.access_token", "oidc.exchange",

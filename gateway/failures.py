@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from werkzeug import Response
 
 from gateway.bearer import BearerRefused
 from gateway.endpoints.login_failed import LoginFailed
-from gateway.errors import GatewayError
+from gateway.errors import OVERLOADED, TOO_MANY_LOGINS, GatewayError
+from gateway.kept_answers import KeptAnswers
 from gateway.request_context import Environ
 from gateway.responses import Responses, with_cookies
 
@@ -18,11 +20,16 @@ _log = logging.getLogger("gateway")
 class Failures:
     """Answers requests that failed."""
 
-    def __init__(self, responses: Responses) -> None:
+    def __init__(self, responses: Responses, clock: Callable[[], float]) -> None:
         self._responses = responses
+        self._kept = KeptAnswers(self._made, clock)
 
     def answer(self, environ: Environ, error: GatewayError) -> Response:
         """Log a failure and make its page, or its JSON."""
+        crowded = error.problem is OVERLOADED or error.problem is TOO_MANY_LOGINS
+        return self._kept.answer(environ, error) if crowded else self._made(environ, error)
+
+    def _made(self, environ: Environ, error: GatewayError) -> Response:
         reference = self._responses.reference()
         asked = f"{environ.get('REQUEST_METHOD', '')} {environ.get('PATH_INFO', '')}"[:240]
         _log.warning("%r: %s (reference %s)", asked, error, reference)

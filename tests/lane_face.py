@@ -92,7 +92,7 @@ def run_lane(gateway: Gateway) -> Iterator[LaneFace]:
         lane = Lane(gateway, base=base, keep_alive_seconds=SECONDS, threads=32)
         uses.append(lane.uses)
         with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as sock:
-            listening = Listening(loop, sock, lane.new_client)
+            listening = Listening(loop, sock, lane.new_client, has_room=lane.has_room)
             ports.append(sock.getsockname()[1])
             ready.set()
             await stop.wait()

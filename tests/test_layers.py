@@ -13,7 +13,7 @@ MAX_MODULE_LINES: Final = 300
 MAX_FUNCTION_LINES: Final = 45
 
 ORDER: Final = (
-    ("problem", "loop_problems", "errors", "remembered", "whole_file", "cpus", "telemetry"),
+    ("problem", "loop_problems", "limit_problems", "errors", "remembered", "whole_file", "cpus", "telemetry"),
     (
         "oidc", "oidc.retry_after",
         "oidc.messages", "oidc.jose", "oidc.keys", "oidc.jwe", "oidc.challenge", "oidc.dpop", "oidc.client",
@@ -23,12 +23,13 @@ ORDER: Final = (
         "oidc.client_metadata", "oidc.registration",
         "oidc.logout", "oidc.logout_token",
         "background", "single_flight", "catalogue_files", "languages", "page_templates", "local_cache", "revocation",
-        "claims", "sealing", "session", "client_address", "request_context", "target", "condition", "route", "policy",
-        "cookies", "landing", "loss", "headers",
+        "claims", "sealing", "session", "limits", "client_address", "request_context", "target", "condition", "route",
+        "policy", "cookies", "landing", "loss", "headers",
     ),
     (
         "config_values", "config_page_values", "config_authorization_model", "config_provider_model",
-        "config_route_model", "config_console_model", "config_upstream_model", "config_model", "config_sources",
+        "config_route_model", "config_console_model", "config_limits_model", "config_upstream_model", "config_model",
+        "config_sources",
         "config_provider", "config_upstream", "config_route", "config_sections", "config", "config_docs",
         "config_reference",
         "login_parameters", "config_text", "presets", "first_config",
@@ -52,13 +53,13 @@ ORDER: Final = (
         "endpoints", "endpoints.request", "endpoints.keys",
         "console.redaction", "console.messages", "console.checks", "console.logins", "console.inspector",
         "console.actions", "console.upstream_call", "console.view", "console.diagram",
-        "endpoints.login_failed", "endpoints.login_loop", "endpoints.login",
+        "login_limit", "endpoints.login_failed", "endpoints.login_loop", "endpoints.login",
         "endpoints.session", "endpoints.logout", "endpoints.single_logout", "endpoints.narrowing",
         "endpoints.forward_auth",
         "endpoints.form", "endpoints.administration", "endpoints.console", "endpoints.table",
     ),
     (
-        "failures", "admission", "logs", "assembly", "endpoint_assembly", "app",
+        "kept_answers", "failures", "admission", "logs", "assembly", "endpoint_assembly", "app",
         "lane", "lane.incoming", "lane.at_once", "lane.recollection", "lane.request_reader", "lane.request_queue",
         "lane.serving", "lane.patience", "lane.client_answer", "lane.hanging_up", "lane.problems", "lane.inlet",
         "lane.client",
@@ -66,7 +67,7 @@ ORDER: Final = (
         "lane.upstream", "lane.pool", "lane.origins", "lane.tunnel", "lane.heads", "lane.passing_body", "lane.acting",
         "lane.attempts", "lane.reacting",
         "lane.forwarding", "lane.thread_input", "lane.app_answer", "lane.gathering",
-        "lane.in_thread", "lane.lane",
+        "lane.threads", "lane.in_thread", "lane.lane",
         "lane.worker", "gunicorn_conf", "devtls", "demo",
         "doctor", "doctor.finding", "doctor.waiting", "doctor.contact", "doctor.diagnoses_contact",
         "doctor.diagnoses_parts", "doctor.diagnoses_provider", "doctor.diagnoses_outside", "doctor.page",

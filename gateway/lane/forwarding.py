@@ -61,6 +61,7 @@ class Forwarding:
         try:
             self.wants_upgrade = self._incoming.upgrade and asks_for_websocket(environ)
             upstream = self._upstream.upstream
+            upstream.places.check()
             if self.wants_upgrade:
                 self._acting.check_tunnels()
                 self._head = request_head(self._admitted, upstream, self._incoming, upgrade=True)
@@ -73,7 +74,7 @@ class Forwarding:
         self._incoming.job = self
         self._body.hold_back()
         self._acting.entered(self)
-        self._attempts.start(fresh=self.wants_upgrade)
+        self._attempts.start(fresh=self.wants_upgrade, is_complete=self._incoming.complete)
 
     def _send_on(self, connection: UpstreamConnection) -> None:
         if self._client.is_gone:
@@ -120,6 +121,7 @@ class Forwarding:
         """End the request."""
         if self._connection is not None:
             self.is_sent = True
+            self._attempts.wait()
             try:
                 self._body.end(self._connection)
             except GatewayError as error:
@@ -140,6 +142,7 @@ class Forwarding:
 
     def head_received(self, head: Head) -> None:
         """Start the answer, or look at it first where something may have to be done about it."""
+        self._attempts.answered()
         if head.status == 101:
             self._switch(head)
             return

@@ -65,7 +65,10 @@ class LaneWorker(base.Worker):
         )
         context = sock.ssl_context(self.cfg) if self.cfg.is_ssl else None
         listeners: list[Any] = self.sockets
-        listening = [Listening(self.loop, one.sock, lane.new_client, context=context) for one in listeners]
+        listening = [
+            Listening(self.loop, one.sock, lane.new_client, context=context, has_room=lane.has_room)
+            for one in listeners
+        ]
         while self.alive:
             self.notify()
             if os.getppid() != self.ppid or lane.served >= self.max_requests:

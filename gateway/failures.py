@@ -26,7 +26,8 @@ class Failures:
 
     def answer(self, environ: Environ, error: GatewayError) -> Response:
         """Log a failure and make its page, or its JSON."""
-        crowded = error.problem is OVERLOADED or error.problem is TOO_MANY_LOGINS
+        # What has cookies or a challenge of its own is for one alone.
+        crowded = type(error) is GatewayError and error.problem in (OVERLOADED, TOO_MANY_LOGINS)
         return self._kept.answer(environ, error) if crowded else self._made(environ, error)
 
     def _made(self, environ: Environ, error: GatewayError) -> Response:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -15,11 +16,13 @@ from harness import FACE_VARIABLE, ORIGIN, Clock, Config, Site, error_code, run_
 from lane_face import LaneFace
 from peers.listener import Answer, Received, run_listener
 from raw_origin import OK, origin
-from test_lane_attacks_upstream import eventually
+from test_lane_attacks_upstream import eventually, reset
 
 from gateway.backends.memory import MemoryBackend
-from gateway.errors import OVERLOADED, TUNNELS_FULL, GatewayError
+from gateway.endpoints.login_failed import LoginFailed
+from gateway.errors import OVERLOADED, TOO_MANY_LOGINS, TUNNELS_FULL, GatewayError
 from gateway.kept_answers import MAX_KEPT, KeptAnswers
+from gateway.lane import client, lane
 from gateway.lane.lane import Lane
 from gateway.limits import Limits, Places
 from gateway.testing import Page
@@ -199,9 +202,10 @@ def test_clients_that_are_slow_take_no_place_and_what_is_under_way_is_not_shed(l
 def test_a_client_that_leaves_gives_its_place_back(lanes: list[Lane]) -> None:
     slow = Slow()
     with before_two(slow, {"upstream_requests": 1}) as site:
-        with opened(site, request("GET", "/a/slow")):
+        with opened(site, request("GET", "/a/slow")) as sock:
             assert slow.entered.acquire(timeout=SECONDS)
             assert seen(ask(site, "/a")) == SHED
+            reset(sock)
         eventually(lambda: not lanes[0].forwardings)
         slow.may.set()
         assert ask(site, "/a").status == 200
@@ -222,6 +226,58 @@ def test_connections_that_are_too_many_wait_and_lose_nothing(lanes: list[Lane]) 
                 received_until(three, b"hello nobody")
         with opened(site, last) as four:
             received_until(four, b"hello nobody")
+
+
+@pytest.fixture
+def impatient(laned: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane, "TICK_SECONDS", 0.02)
+    monkeypatch.setattr(client, "LINGER_SECONDS", 0.1)
+
+
+def dribbled(sock: Any, octets: bytes) -> bytes:
+    """Send octet by octet until the other side hangs up or all is sent, and return what it said."""
+    with suppress(ConnectionError):
+        for octet in octets:
+            sock.sendall(bytes([octet]))
+            time.sleep(0.01)
+    data = b""
+    with suppress(ConnectionError):
+        while piece := sock.recv(65536):
+            data += piece
+    return data
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("seconds", "answered"), [pytest.param(30.0, True, id="in time"), pytest.param(0.1, False, id="too slow")]
+)
+def test_a_head_that_dribbles_has_only_so_much_time(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, answered: bool
+) -> None:
+    monkeypatch.setattr(client, "HEAD_SECONDS", seconds)
+    with run_site(PUBLIC) as site, opened(site, b"") as sock:
+        assert (b"hello" in dribbled(sock, request("GET", "/", "Connection: close"))) == answered
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("seconds", "sent", "status"),
+    [
+        pytest.param(SECONDS, b"abcd", b"200", id="slow, and whole"),
+        pytest.param(0.2, b"ab", b"400", id="silent in the middle"),
+    ],
+)
+def test_a_body_on_the_way_to_an_upstream_may_be_slow_but_not_silent(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, sent: bytes, status: bytes
+) -> None:
+    monkeypatch.setattr(client, "STALL_SECONDS", seconds)
+    slow = Slow()
+    with before_two(slow, {}) as site:
+        with opened(site, request("POST", "/a", "Content-Length: 4", "Connection: close")) as sock:
+            answer = dribbled(sock, sent)
+        assert answer.startswith(b"HTTP/1.1 " + status)
+        assert (b"request_incomplete" in answer) == (status == b"400")
+        assert site.gateway.upstreams[site.gateway.settings.routes[0].upstream].places.taken == 0
 
 
 class Armed(MemoryBackend):
@@ -267,6 +323,14 @@ def test_shedding_asks_no_store_and_costs_one_line_and_one_page_a_second(caplog:
         assert len(lines) == 2
         assert pages[0].json()["reference"] in lines[0]
         assert set(pages[0].json()) == {"error", "message", "reference"}
+
+
+def test_what_is_for_one_alone_is_never_kept(site: Site) -> None:
+    failures, error = site.gateway.failures, GatewayError(TOO_MANY_LOGINS)
+    assert failures.answer({}, error) is failures.answer({}, error)
+    own = failures.answer({}, LoginFailed(error, "/", ["a=b"]))
+    assert own.headers["Set-Cookie"] == "a=b"
+    assert "Set-Cookie" not in failures.answer({}, error).headers
 
 
 def test_answers_that_are_kept_are_few_and_go_with_the_second() -> None:

@@ -12,13 +12,15 @@ from typing import Any, Final
 from wsgiref.types import StartResponse
 
 import pytest
-from harness import FACE_VARIABLE, ORIGIN, Clock, Config, Site, error_code, run_site
+from harness import FACE_VARIABLE, ORIGIN, Clock, Config, Site, base_config, error_code, run_site
 from lane_face import LaneFace
 from peers.listener import Answer, Received, run_listener
 from raw_origin import OK, origin
 from test_lane_attacks_upstream import eventually, reset
 
 from gateway.backends.memory import MemoryBackend
+from gateway.config import parse_settings
+from gateway.config_sources import ConfigurationError
 from gateway.endpoints.login_failed import LoginFailed
 from gateway.errors import OVERLOADED, TOO_MANY_LOGINS, TUNNELS_FULL, GatewayError
 from gateway.kept_answers import MAX_KEPT, KeptAnswers
@@ -363,6 +365,24 @@ def test_places() -> None:
     with suppress(ValueError), places.held():
         raise ValueError
     assert places.taken == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        pytest.param("requests", -1, id="a negative number"),
+        pytest.param("connections", "many", id="a word"),
+        pytest.param("upstream_requests", 10**9, id="more than anybody means"),
+        pytest.param("logins_within", "0s", id="no time"),
+        pytest.param("login", 5, id="a key that is none"),
+    ],
+)
+def test_a_limit_that_is_none_is_an_error(key: str, value: object) -> None:
+    honest = base_config({"type": "memory"})
+    assert parse_settings({**honest, "limits": {"requests": 0, "logins_within": "1h"}}, {}).limits.logins_within == 3600
+    with pytest.raises(ConfigurationError) as error:
+        parse_settings({**honest, "limits": {key: value}}, {})
+    assert [problem.partition(":")[0] for problem in error.value.problems] == [f"limits.{key}"]
 
 
 def test_a_crowd_of_256_is_not_shed_by_default() -> None:

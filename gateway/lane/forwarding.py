@@ -40,26 +40,23 @@ class Forwarding:
         self._admitted = admitted
         self._upstream = upstream
         self.method = incoming.method
-        self.wants_upgrade = False
-        self.is_sent = False
+        self.wants_upgrade = self.is_sent = False
         self.began_at = 0.0
         self._head = b""
         self._attempts = Attempts(acting.loop, upstream, self._send_on, self._give_up)
         self._connection: UpstreamConnection | None = None
         self._body = PassingBody(client, incoming, admitted.passage)
-        self._over = False
+        self._over = self._ended = False
         self._held_back: list[bytes] | None = None
-        self._ended = False
         self._watching = Watching(admitted.watch)
 
     def start(self) -> None:
         """Send the request; whatever fails becomes the answer."""
-        environ = self._incoming.environ
         if self._incoming.failed:
             self.body_failed()
             return
         try:
-            self.wants_upgrade = self._incoming.upgrade and asks_for_websocket(environ)
+            self.wants_upgrade = self._incoming.upgrade and asks_for_websocket(self._incoming.environ)
             upstream = self._upstream.upstream
             upstream.places.check()
             if self.wants_upgrade:

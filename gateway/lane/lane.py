@@ -161,23 +161,23 @@ class Lane:
         elif self.takes(admitted):
             self.act(client, incoming, admitted)
         else:
-            self._in_turn(client, incoming, admitted)
+            self._in_turn(client, incoming, partial(self.act, client, incoming, admitted))
 
     def _have_decided(self, client: ClientConnection, incoming: Incoming) -> None:
         if is_ping(incoming.environ):
             # At once, as threads may all be busy: it asks nobody, and waits for nothing.
             self._respond(client, incoming, self.gateway.outcome(incoming.environ))
         else:
-            self._in_turn(client, incoming, None)
+            self._in_turn(client, incoming, lambda: self.submit(InThread(self, client, incoming).run))
 
-    def _in_turn(self, client: ClientConnection, incoming: Incoming, outcome: Outcome | None) -> None:
-        """Have a thread answer a new request, unless too many wait for one."""
+    def _in_turn(self, client: ClientConnection, incoming: Incoming, begin: Callable[[], None]) -> None:
+        """Begin what a thread is to do for a new request, unless too many wait for one."""
         try:
             self._threads.check()
         except GatewayError as error:
             self.fail(client, incoming, error)
         else:
-            self.submit(partial(InThread(self, client, incoming).run, outcome))
+            begin()
 
     def act(self, client: ClientConnection, incoming: Incoming, outcome: Outcome) -> None:
         """Act on what was decided."""

@@ -21,13 +21,12 @@ from gateway.cookies import session_handles
 from gateway.cors import Cors
 from gateway.endpoint_assembly import Parts, lay_out_endpoints, make_form, make_inspector, make_login, make_responses
 from gateway.endpoints.request import Request
-from gateway.endpoints.table import Endpoint, is_ping
+from gateway.endpoints.table import Endpoint
 from gateway.errors import ACCESS_DENIED, INTERNAL, METHOD_REFUSED, STORE_PER_PROCESS, GatewayError
 from gateway.failures import Failures
 from gateway.headers import Headers
 from gateway.identity import Identities
 from gateway.inner import Admitted, nothing_here
-from gateway.limits import Places
 from gateway.logs import log_to_stderr
 from gateway.oidc.challenge import StepUp
 from gateway.open_streams import OpenStreams
@@ -45,6 +44,7 @@ from gateway.reactions import Reactions, is_repeatable
 from gateway.request_context import Environ
 from gateway.route import Route, Token
 from gateway.session import Session
+from gateway.shedding import Shedding
 from gateway.store import HeldSession
 from gateway.target import RequestTarget, read_target
 from gateway.upstream_tokens import UpstreamTokens
@@ -67,7 +67,7 @@ class Gateway:
         self._clock = outside.clock
         self._responses = make_responses(settings, outside)
         self.failures = Failures(self._responses, outside.clock)
-        self._places = Places(settings.limits.requests, "are in threads")
+        self._shedding = Shedding(settings.limits.requests, self.failures, self.cors)
         inspector = make_inspector(settings, self.providers, self.store, recorder, outside)
         self._login = make_login(settings, self.authenticator, self.store, self._responses, inspector, outside)
         self._form = make_form(settings, self.authenticator, self._responses, outside)
@@ -113,14 +113,11 @@ class Gateway:
         return lambda app: cls(settings if app is None else wrapping(settings), app, outside or Outside())
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a request, or hand it to the inner app; where there are too many, only whether we live."""
-        if is_ping(environ):
-            return self.answer(self.outcome(environ), environ, start_response)
-        try:
-            with self._places.held():
-                return self.answer(self.outcome(environ), environ, start_response)
-        except GatewayError as error:
-            return self.answer(self.failures.answer(environ, error), environ, start_response)
+        """Answer a request, or hand it to the inner app."""
+        return self._shedding.around(self._respond, environ, start_response)
+
+    def _respond(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        return self.answer(self.outcome(environ), environ, start_response)
 
     def outcome(self, environ: Environ) -> Response | Admitted:
         """Decide what becomes of a request; whatever goes wrong in deciding, nothing is let in."""

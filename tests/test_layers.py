@@ -59,7 +59,7 @@ ORDER: Final = (
         "endpoints.form", "endpoints.administration", "endpoints.console", "endpoints.table",
     ),
     (
-        "kept_answers", "failures", "admission", "logs", "assembly", "endpoint_assembly", "app",
+        "kept_answers", "failures", "shedding", "admission", "logs", "assembly", "endpoint_assembly", "app",
         "lane", "lane.incoming", "lane.at_once", "lane.recollection", "lane.request_reader", "lane.request_queue",
         "lane.serving", "lane.patience", "lane.client_answer", "lane.hanging_up", "lane.problems", "lane.inlet",
         "lane.client",

@@ -222,11 +222,6 @@ class Lane:
         """Add to the fields of an answer what lets pages of other origins read it."""
         return self.gateway.cors.allowed(environ, fields)
 
-    def has_room(self, coming: int) -> bool:
-        """Tell whether there is room for one more connection, beside so many that are about to be one."""
-        most = self.gateway.settings.limits.connections
-        return not most or len(self.clients) + coming < most
-
     def check_tunnels(self) -> None:
         """See whether there is room for one more; raises `tunnels_full`."""
         if len(self.tunnels) >= MAX_TUNNELS:

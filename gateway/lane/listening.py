@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 
 from gateway.lane.client import HEAD_SECONDS
 from gateway.lane.tls import TlsTransport
@@ -27,6 +27,11 @@ LAST_SECONDS = 1.0
 """How long those that are in the middle of a TLS handshake have for it at the end."""
 
 _log = logging.getLogger("gateway")
+
+
+def room_for(most: int, connections: Sized) -> Callable[[int], bool]:
+    """Make what tells whether there is room for one more, beside so many that are about to be; 0 is any number."""
+    return lambda coming: not most or len(connections) + coming < most
 
 
 class Listening:

@@ -27,6 +27,7 @@ from gateway.config_sections import (
     store_of,
 )
 from gateway.config_sources import ConfigurationError, Sources, overlay, read_sources
+from gateway.config_tracing_model import TracingSettings, tracing_of
 from gateway.config_upstream import UpstreamSettings, upstreams_of
 from gateway.cookies import CookiePolicy
 from gateway.headers import HeaderRules, header_rules
@@ -74,6 +75,7 @@ class Settings:
     locales: Mapping[str, bytes] = field(repr=False)
     limits: Limits
     console: ConsoleSettings
+    tracing: TracingSettings
     log_level: str
 
     @property
@@ -169,10 +171,8 @@ def settings_of(document: Document) -> Settings:
     callback_path = document.callback_path or f"{document.prefix}/callback"
     post_logout_path = document.post_logout_path or f"{document.prefix}/signed_out"
     ring = KeyRing.of([secret.get_secret_value() for secret in document.session.secret])
-    scheme = urlsplit(document.public_url).scheme
     providers = _providers(document, callback_path, document.public_url + post_logout_path)
-    posted = any(one.client.expects_form for one in providers.values())
-    cookies = CookiePolicy(name=document.session.cookie_name, secure=scheme == "https", ring=ring, cross_site=posted)
+    cookies = _cookies(document, ring, providers)
     used = dict.fromkeys(filter(None, [document.upstream, *(route.upstream for route in document.routes)]))
     upstreams = upstreams_of(document.upstreams, set(used), document.upstream_connection)
     addresses = {name: one.address for name, one in upstreams.items()}
@@ -207,8 +207,15 @@ def settings_of(document: Document) -> Settings:
         locales={} if document.locales is None else read_locales(Path(document.locales)),
         limits=limits_of(document.limits),
         console=console_of(document.console),
+        tracing=tracing_of(document.tracing),
         log_level=document.log_level,
     )
+
+
+def _cookies(document: Document, ring: KeyRing, providers: Mapping[str, ProviderSettings]) -> CookiePolicy:
+    secure = urlsplit(document.public_url).scheme == "https"
+    posted = any(one.client.expects_form for one in providers.values())
+    return CookiePolicy(name=document.session.cookie_name, secure=secure, ring=ring, cross_site=posted)
 
 
 def _bearer(document: Document) -> AccessTokenRules:

@@ -16,6 +16,7 @@ from gateway.config_limits_model import LimitsModel
 from gateway.config_page_values import Locales, Templates
 from gateway.config_provider_model import ProviderModel
 from gateway.config_route_model import BearerModel, CorsModel, RouteModel
+from gateway.config_tracing_model import TracingModel
 from gateway.config_upstream_model import ConnectionModel, UpstreamModel
 from gateway.config_values import (
     COUNT,
@@ -178,6 +179,8 @@ class Document(Model):
     """A directory of gettext catalogues that add languages to our pages, or have other texts (docs/pages.md)."""
     console: ConsoleModel = ConsoleModel()
     """The developer's console."""
+    tracing: TracingModel = TracingModel()
+    """Traces of requests, by OpenTelemetry."""
     log_level: Literal["info", "warning", "error"] = "info"
     """How much is logged by a gateway that stands alone; around an app, its logging decides."""
 

@@ -125,13 +125,13 @@ def test_a_slow_provider_of_several_does_not_hold_all_threads() -> None:
     call = Call(method="GET", url="https://op.example/")
     refused = 32 - CALLS_OF_ONE_AMONG_SEVERAL
     with ThreadPoolExecutor(32) as pool:
-        sent = [pool.submit(channel.send, lambda _: call) for _ in range(32)]
+        sent = [pool.submit(channel.send, "userinfo", lambda _: call) for _ in range(32)]
         early = list(islice(as_completed(sent, timeout=10), refused))
         assert waiting[0] == CALLS_OF_ONE_AMONG_SEVERAL
         release.set()
     assert all(isinstance(future.exception(), ProviderUnavailable) for future in early)
     assert sum(future.exception() is None for future in sent) == CALLS_OF_ONE_AMONG_SEVERAL
-    assert channel.send(lambda _: call).status == 200  # The places are free again.
+    assert channel.send("userinfo", lambda _: call).status == 200  # The places are free again.
 
 
 def test_a_proof_that_was_lost_on_the_way_is_followed_by_another() -> None:
@@ -146,7 +146,9 @@ def test_a_proof_that_was_lost_on_the_way_is_followed_by_another() -> None:
     counter = iter(range(1, 1000))
     channel = BackChannel(transport=losing, clock=lambda: NOW, entropy=lambda size: bytes([next(counter)]) * size)
     call = Call(method="GET", url="https://op.example/userinfo")
-    assert channel.send(lambda _: call, new_dpop_key(channel.moment().entropy), access_token="t").status == 200
+    assert (
+        channel.send("userinfo", lambda _: call, new_dpop_key(channel.moment().entropy), access_token="t").status == 200
+    )
     assert len(set(sent)) == 2
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from urllib.parse import urlencode
 
@@ -42,8 +42,10 @@ from gateway.oidc.transaction import Transaction
 from gateway.policy import is_same_origin
 from gateway.responses import Responses, with_cookies
 from gateway.session import Session
+from gateway.session_events import session_event
 from gateway.store import HeldSession, session_id
 from gateway.target import safe_return_to
+from gateway.telemetry import Event, Kind, Silence, Telemetry
 
 MAX_RETURN_TO = 2048
 """A longer address is not remembered whole: the transaction has to fit into a cookie."""
@@ -66,6 +68,7 @@ class LoginEndpoints:
     limit: LoginLimit
     loops: LoopGuard
     inspector: Inspector | None = None
+    telemetry: Telemetry = field(default_factory=Silence)
 
     def start(self, request: Request) -> Response:
         """Begin a login that ends at `rd`, or, begun by a provider's own page, at `target_link_uri` (OIDC Core 4).
@@ -186,10 +189,12 @@ class LoginEndpoints:
         try:
             answer = request.answer()
             complete = partial(self._answered, request, provider, answer)
-            return (
-                complete() if self.inspector is None else self.inspector.answered(request, provider, answer, complete)
-            )
-        except GatewayError:
+            if self.inspector is not None:
+                return self.inspector.answered(request, provider, answer, complete)
+            return complete()
+        except GatewayError as error:
+            failed = Event(kind=Kind.LOGIN, outcome=error.code, provider=provider, client=request.target.client)
+            self.telemetry.happened(replace(failed, detail=error.detail))
             self.limit.count(request.target.client)  # Whoever makes answers up costs as much as who begins logins.
             raise
 
@@ -219,6 +224,7 @@ class LoginEndpoints:
     def _complete(self, request: Request, received: ReceivedResponse, transaction: Transaction) -> Response:
         policy = self.settings.cookies
         held = self.authenticator.complete_login(received, transaction, session_handles(policy, request.cookies))
+        self.telemetry.happened(session_event(Kind.LOGIN, held.session, client=request.target.client))
         cookies = [
             session_cookie(policy, held.handle),
             deletion(policy, policy.transaction(transaction.state)),

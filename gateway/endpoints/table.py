@@ -50,6 +50,10 @@ class EndpointsByPath:
             return exact
         return next((endpoint for start, endpoint in self._below if path.startswith(start)), None)
 
+    def place(self, path: str) -> str:
+        """Name the place of the endpoint that answers at a path: one name for all that is below it."""
+        return path if path in self._table else next((start for start, _ in self._below if path.startswith(start)), "")
+
 
 PING = "/ping"
 _READ = ("GET", "HEAD")

@@ -71,6 +71,7 @@ class Forwarding:
         self._incoming.job = self
         self._body.hold_back()
         self._acting.entered(self)
+        self._incoming.notes.upstream_begins()
         self._attempts.start(fresh=self.wants_upgrade, is_complete=self._incoming.complete)
 
     def _send_on(self, connection: UpstreamConnection) -> None:
@@ -140,10 +141,11 @@ class Forwarding:
     def head_received(self, head: Head) -> None:
         """Start the answer, or look at it first where something may have to be done about it."""
         self._attempts.answered()
+        self._incoming.notes.upstream_ends()
         if head.status == 101:
             self._switch(head)
             return
-        react = reaction_to(head, self._admitted)
+        react = reaction_to(head, self._admitted, self._incoming.notes.tag)
         if react is None:
             self._answer(head)
             return
@@ -271,6 +273,7 @@ class Forwarding:
     def _give_up(self, error: GatewayError) -> None:
         if self._over:
             return
+        self._incoming.notes.upstream_ends(error.code)
         self._leave()
         if self._client.has_started:
             self._break_off(error)

@@ -16,6 +16,7 @@ from gateway.errors import REQUEST_INCOMPLETE, TUNNELS_FULL, GatewayError
 from gateway.inner import Admitted
 from gateway.lane.at_once import Asked, Remembered, admit_at_once, read_at_once
 from gateway.lane.client import ClientConnection
+from gateway.lane.client_answer import ClientAnswer
 from gateway.lane.fetching import Fetching
 from gateway.lane.forwarding import Forwarding
 from gateway.lane.in_thread import InThread, Outcome
@@ -25,7 +26,9 @@ from gateway.lane.problems import problem_of
 from gateway.lane.threads import Threads
 from gateway.lane.tunnel import MAX_TUNNELS, Tunnel
 from gateway.lane.uses import Uses
+from gateway.request_notes import NOTES_KEY
 from gateway.store import HeldSession
+from gateway.teller import CLIENT_GONE
 
 TICK_SECONDS = 1.0
 WATCH_AFTER_SECONDS = 1.0
@@ -67,6 +70,9 @@ class Lane:
         patience = gateway.settings.lifetimes.touch_interval
         self.uses = Uses(gateway.authenticator.note_use, patience_seconds=patience)
         self._upstreams = {id(one): LaneUpstream(one, self.loop) for one in gateway.upstreams.values()}
+        gateway.teller.watch("connections", lambda: len(self.clients))
+        gateway.teller.watch("forwarded_requests", lambda: len(self.forwardings))
+        gateway.teller.watch("tunnels", lambda: len(self.tunnels))
         self._tick()
 
     def new_client(self) -> ClientConnection:
@@ -75,7 +81,7 @@ class Lane:
 
     def begin(self, client: ClientConnection, incoming: Incoming) -> None:
         """Answer a request: at once where it can be decided at once, else by a thread."""
-        incoming.began_at = self.loop.time()
+        incoming.notes = self.gateway.teller.begin(incoming.environ)
         if incoming.failed:
             self.fail(client, incoming, GatewayError(REQUEST_INCOMPLETE, "the body is malformed, or was cut"))
             return
@@ -115,7 +121,7 @@ class Lane:
         held = self.gateway.authenticator.session_at_hand(asked.handles)
         if held is None and asked.handles:
             fetched = partial(self._fetched, client, incoming, admit)
-            self._fetching.want(asked.handles[0], fetched)
+            self._fetching.want(asked.handles[0], fetched, incoming.notes.tag)
         elif held is None or self._is_noted(held):
             admit(held)
         else:
@@ -166,7 +172,8 @@ class Lane:
     def _have_decided(self, client: ClientConnection, incoming: Incoming) -> None:
         if is_ping(incoming.environ):
             # At once, as threads may all be busy: it asks nobody, and waits for nothing.
-            self._respond(client, incoming, self.gateway.outcome(incoming.environ))
+            environ = {**incoming.environ, NOTES_KEY: incoming.notes}
+            self._respond(client, incoming, self.gateway.outcome(environ))
         else:
             self._in_turn(client, incoming, lambda: self.submit(InThread(self, client, incoming).run))
 
@@ -187,6 +194,9 @@ class Lane:
             self._give_up(client, incoming, problem_of(error))
 
     def _act(self, client: ClientConnection, incoming: Incoming, outcome: Outcome) -> None:
+        if isinstance(outcome, Admitted):
+            passage = outcome.passage
+            incoming.notes.admitted(passage.target.client, passage.route, passage.session)
         upstream = self._upstreams.get(id(outcome.inner)) if isinstance(outcome, Admitted) else None
         if upstream is None or not isinstance(outcome, Admitted):
             self.submit(partial(InThread(self, client, incoming).run, outcome))
@@ -213,7 +223,8 @@ class Lane:
         """Answer with what is told of a failure; where not even that can be said, the connection ends."""
         incoming.job = None
         try:
-            self._respond(client, incoming, self.gateway.failures.answer(incoming.environ, error))
+            environ = {**incoming.environ, NOTES_KEY: incoming.notes}
+            self._respond(client, incoming, self.gateway.failures.answer(environ, error))
         except Exception:  # noqa: BLE001 - there is nothing left to say.
             _log.exception("an answer could not be given")
             client.abort()
@@ -238,8 +249,14 @@ class Lane:
     def answered(self, client: ClientConnection, incoming: Incoming, status: int, sent: int) -> None:  # noqa: ARG002
         """Take note of an answer that is complete."""
         self.served += 1
+        self.gateway.teller.tell(incoming.notes, incoming.environ, status, sent)
         if self._log is not None:
-            self._log(incoming, status, sent, self.loop.time() - incoming.began_at)
+            self._log(incoming, status, sent, incoming.notes.clock() - incoming.notes.began_at)
+
+    def unanswered(self, incoming: Incoming, answer: ClientAnswer | None) -> None:
+        """Take note of a request whose client is gone, or whose answer was broken off."""
+        status, sent = (CLIENT_GONE, 0) if answer is None else (answer.status, answer.sent)
+        self.gateway.teller.tell(incoming.notes, incoming.environ, status, sent)
 
     async def close(self, seconds: float) -> None:
         """Let the requests that are under way be answered, and end the rest after so many seconds."""

@@ -27,7 +27,7 @@ from gateway.kept_answers import MAX_KEPT, KeptAnswers
 from gateway.lane import client, lane
 from gateway.lane.lane import Lane
 from gateway.limits import Limits, Places
-from gateway.testing import Page
+from gateway.testing import Faults, Page
 
 SECONDS: Final = 10.0
 PUBLIC: Final[Config] = {"routes": [{"path": "/**", "access": "public"}]}
@@ -211,6 +211,24 @@ def test_a_client_that_leaves_gives_its_place_back(lanes: list[Lane]) -> None:
         eventually(lambda: not lanes[0].forwardings)
         slow.may.set()
         assert ask(site, "/a").status == 200
+
+
+@pytest.mark.usefixtures("laned")
+def test_who_is_signed_in_notices_nothing_of_a_provider_that_hangs() -> None:
+    slow = Slow()
+    pushing: Config = {"provider": {"authorization": {"via": "pushed"}}, "limits": {"requests": 1}}
+    with run_site(pushing, mode="upstream") as site:
+        site.sign_in()
+        site.provider.faults = Faults(before=lambda name: slow.wait(f"/{'slow' if name == 'par' else name}"))
+        with ThreadPoolExecutor(1) as threads:
+            begun = threads.submit(site.new_browser().navigate, f"{ORIGIN}/", follow=False)
+            assert slow.entered.acquire(timeout=SECONDS)
+            page = site.new_browser().navigate(f"{ORIGIN}/", follow=False)
+            assert (page.status, error_code(page)) == (503, "overloaded")
+            for _ in range(3):
+                assert site.browser.fetch(f"{ORIGIN}/data").status == 200
+            slow.may.set()
+            assert begun.result().status == 303
 
 
 @pytest.mark.usefixtures("laned")

@@ -50,6 +50,7 @@ from gateway.request_context import Environ
 from gateway.request_notes import notes_of
 from gateway.route import Route, Token
 from gateway.session import Session
+from gateway.shedding import Shedding
 from gateway.store import HeldSession
 from gateway.target import RequestTarget, read_target
 from gateway.telemetry import Decision as Decided
@@ -72,7 +73,8 @@ class Gateway:
         self.cors = Cors(settings.cors_origins)
         self._clock = outside.clock
         self._responses = make_responses(settings, outside)
-        self.failures = Failures(self._responses, outside.telemetry)
+        self.failures = Failures(self._responses, outside.telemetry, outside.clock)
+        self._shedding = Shedding(settings.limits.requests, self.failures, self.cors)
         self.teller = make_teller(settings, outside)
         inspector = make_inspector(settings, self.providers, self.store, recorder, outside)
         self._login = make_login(settings, self.authenticator, self.store, self._responses, inspector, outside)
@@ -121,7 +123,10 @@ class Gateway:
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request, or hand it to the inner app."""
-        return self.teller.around(self._respond, environ, start_response)
+        return self.teller.around(self._taken_on, environ, start_response)
+
+    def _taken_on(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        return self._shedding.around(self._respond, environ, start_response)
 
     def _respond(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         return self.answer(self.outcome(environ), environ, start_response)

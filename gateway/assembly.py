@@ -22,6 +22,7 @@ from gateway.config import Settings
 from gateway.config_provider import ProviderSettings
 from gateway.config_upstream import UNIX, UpstreamSettings
 from gateway.console.tape import Recorder
+from gateway.login_limit import LoginLimit
 from gateway.oidc.messages import Entropy, Transport
 from gateway.provider import Provider
 from gateway.store import Clock, SessionStore
@@ -33,6 +34,13 @@ from gateway.transport import RequestsTransport
 from gateway.upstream import Upstream
 from gateway.upstream_origin import Origin
 
+_PRIVATE = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10",
+        "::1/128", "fc00::/7", "fe80::/10",
+    )
+)  # fmt: skip
 _ANYWHERE = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 
 
@@ -130,6 +138,13 @@ def make_bearer(
     return BearerTokens(providers=providers, store=store, rules=rules, clock=outside.clock)
 
 
+def make_login_limit(settings: Settings, outside: Outside) -> LoginLimit:
+    """Make what counts logins by the address that begins them."""
+    # Where no proxy is named, a private address is likely to be that of one, with all clients behind it.
+    named = bool(settings.trusted_proxies or settings.trusted_hops)
+    return LoginLimit(settings.limits, shared=settings.trusted_proxies if named else _PRIVATE, clock=outside.clock)
+
+
 def make_upstreams(settings: Settings, outside: Outside) -> Mapping[str, Upstream]:
     """Make the upstreams by their name or URL."""
     return {name: _upstream(settings, one, outside.make_tls) for name, one in settings.upstreams.items()}
@@ -178,6 +193,7 @@ def _upstream(settings: Settings, upstream: UpstreamSettings, make_tls: MakeTls)
         pseudonym=f"gateway-{sha256(settings.public_url.encode('utf-8')).hexdigest()[:12]}",
         health_path=upstream.health_path,
         health_interval=upstream.health_interval,
+        most=settings.limits.upstream_requests,
     )
 
 

@@ -23,6 +23,7 @@ from gateway.config_sections import (
     console_of,
     forward_auth_of,
     lifetimes_of,
+    limits_of,
     store_of,
 )
 from gateway.config_sources import ConfigurationError, Sources, overlay, read_sources
@@ -30,6 +31,7 @@ from gateway.config_tracing_model import TracingSettings, tracing_of
 from gateway.config_upstream import UpstreamSettings, upstreams_of
 from gateway.cookies import CookiePolicy
 from gateway.headers import HeaderRules, header_rules
+from gateway.limits import Limits
 from gateway.oidc.access_token import AccessTokenRules
 from gateway.oidc.client import SenderConstraint
 from gateway.oidc.keys import OwnKey
@@ -71,6 +73,7 @@ class Settings:
     admin_tokens: tuple[str, ...] = field(repr=False)
     templates: Mapping[str, str] = field(repr=False)
     locales: Mapping[str, bytes] = field(repr=False)
+    limits: Limits
     console: ConsoleSettings
     tracing: TracingSettings
     log_level: str
@@ -170,8 +173,7 @@ def settings_of(document: Document) -> Settings:
     ring = KeyRing.of([secret.get_secret_value() for secret in document.session.secret])
     providers = _providers(document, callback_path, document.public_url + post_logout_path)
     cookies = _cookies(document, ring, providers)
-    asked = [document.upstream or "", *(route.upstream for route in document.routes if route.upstream is not None)]
-    used = dict.fromkeys(name for name in asked if name)
+    used = dict.fromkeys(filter(None, [document.upstream, *(route.upstream for route in document.routes)]))
     upstreams = upstreams_of(document.upstreams, set(used), document.upstream_connection)
     addresses = {name: one.address for name, one in upstreams.items()}
     trusted, upstream = frozenset(document.cors.origins), document.upstream or ""
@@ -203,6 +205,7 @@ def settings_of(document: Document) -> Settings:
         admin_tokens=tuple(token.get_secret_value() for token in document.admin_token),
         templates={} if document.templates is None else read_templates(Path(document.templates)),
         locales={} if document.locales is None else read_locales(Path(document.locales)),
+        limits=limits_of(document.limits),
         console=console_of(document.console),
         tracing=tracing_of(document.tracing),
         log_level=document.log_level,

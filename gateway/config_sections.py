@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gateway.config_console_model import ConsoleModel
+from gateway.config_limits_model import LimitsModel
 from gateway.config_model import ForwardAuthModel, SessionModel, StoreModel
 from gateway.config_route import requirement_of
+from gateway.limits import Limits
 from gateway.route import Requirement
 from gateway.session import Lifetimes
 
@@ -84,3 +86,14 @@ def console_of(model: ConsoleModel) -> ConsoleSettings:
     """Turn the keys of the console into settings."""
     requirement = requirement_of(model.require)
     return ConsoleSettings(enabled=model.enabled, requirement=requirement, parameters=tuple(model.parameters))
+
+
+def limits_of(model: LimitsModel) -> Limits:
+    """Turn the keys of limits into settings."""
+    return Limits(
+        requests=model.requests,
+        upstream_requests=model.upstream_requests,
+        connections=model.connections,
+        logins=model.logins,
+        logins_within=model.logins_within,
+    )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.administration import Administration
-from gateway.assembly import Outside
+from gateway.assembly import Outside, make_login_limit
 from gateway.authenticator import Authenticator
 from gateway.bearer import BearerTokens
 from gateway.config import Settings
@@ -79,6 +79,7 @@ def make_login(
         authenticator=authenticator,
         responses=responses,
         entropy=outside.entropy,
+        limit=make_login_limit(settings, outside),
         loops=LoopGuard(
             settings=settings,
             authenticator=authenticator,

@@ -14,10 +14,8 @@ from gateway.errors import (
     METADATA_INVALID,
     METADATA_ISSUER_MISMATCH,
     PROVIDER_ANSWER_INVALID,
-    TOKEN_REFUSED,
     GatewayError,
     ProviderUnavailable,
-    TooManyRequests,
 )
 from gateway.kept import BACKOFF_SECONDS, Clock
 from gateway.oidc.authorization_request import (
@@ -201,9 +199,7 @@ class Provider:
         return end_session(endpoint, self.client, id_token=id_token, state=state, posted=posted)
 
     def _note_failure(self, session: Session, error: GatewayError) -> None:
-        if isinstance(error, TooManyRequests) or error.problem is TOKEN_REFUSED:
-            self._backoff.begin_with(session.id)
-        elif self._backoff.begin():
+        if self._backoff.note(error, session.id):
             # One line an outage, whatever number of sessions it is about: somebody may be woken by it.
             issuer = self.settings.issuer
             _log.error("provider %s: sessions cannot be renewed, and end with their tokens: %s", issuer, error)

@@ -38,12 +38,12 @@ class RecordingTelemetry:
         """Keep where a number is read."""
         self.numbers[name] = read
 
-    def request(self, path: str) -> Served:
-        """Wait for a request of a path to have been told of: a client may have its answer a moment before."""
+    def request(self, path: str, status: int | None = None) -> Served:
+        """Wait for a request of a path, and of a status, to be told of; a client may have its answer before."""
         deadline = time.monotonic() + SECONDS
         with self._changed:
             while time.monotonic() < deadline:
-                found = [one for one in self.requests if one.path == path]
+                found = [one for one in self.requests if one.path == path and status in (None, one.status)]
                 if found:
                     return found[-1]
                 self._changed.wait(0.1)

@@ -12,7 +12,7 @@ from oidc.keys import json_reply
 
 from gateway.back_channel import CALLS_OF_ONE_AMONG_SEVERAL, BackChannel
 from gateway.backoff import MAX_SESSIONS, Backoff
-from gateway.errors import PROVIDER_UNREACHABLE, ConnectionLost, ProviderUnavailable
+from gateway.errors import PROVIDER_UNREACHABLE, ConnectionLost, ProviderUnavailable, TooManyRequests
 from gateway.kept import BACKOFF_SECONDS
 from gateway.oidc.dpop import new_dpop_key
 from gateway.oidc.introspection import process_phantom
@@ -106,7 +106,7 @@ def test_a_refusal_of_one_user_stops_nobody_elses_renewal(status: int, members: 
 def test_sessions_that_are_left_alone_are_remembered_within_bounds() -> None:
     backoff = Backoff(lambda: 0.0)
     for number in range(MAX_SESSIONS + 1):
-        backoff.begin_with(str(number))
+        backoff.note(TooManyRequests(PROVIDER_UNREACHABLE), str(number))
     backoff.check("0")
     with pytest.raises(ProviderUnavailable):
         backoff.check("1")

@@ -197,7 +197,7 @@ def test_what_happens_to_a_session_is_told_once(
 def test_calls_are_told_by_what_they_are_for() -> None:
     with told_site("upstream") as (site, telemetry):
         site.sign_in()
-        telemetry.request("/home")
+        telemetry.request("/home", 200)
         asked = [("discovery", OK), ("jwks", OK), ("code", OK), ("userinfo", OK)]
         assert sorted(telemetry.operations(Peer.PROVIDER)) == sorted(asked)
         assert ("claim", OK) in telemetry.operations(Peer.STORE)
@@ -223,7 +223,7 @@ def test_what_one_cannot_take_the_others_are_told() -> None:
     telemetry = RecordingTelemetry()
     with run_site(ROUTES, telemetry=Several([Broken(), telemetry])) as site:
         site.sign_in()
-        assert telemetry.request("/home").status == 200
+        assert telemetry.request("/home", 200)
         assert telemetry.of(Kind.LOGIN)
 
 

@@ -34,6 +34,7 @@ from gateway.errors import (
     TRANSACTION_REPEATED,
     GatewayError,
 )
+from gateway.login_limit import LoginLimit
 from gateway.oidc.authorization_response import ReceivedResponse, error_problem
 from gateway.oidc.challenge import StepUp
 from gateway.oidc.messages import Entropy
@@ -64,6 +65,7 @@ class LoginEndpoints:
     authenticator: Authenticator
     responses: Responses
     entropy: Entropy
+    limit: LoginLimit
     loops: LoopGuard
     inspector: Inspector | None = None
     telemetry: Telemetry = field(default_factory=Silence)
@@ -168,7 +170,8 @@ class LoginEndpoints:
         step_up: str = "",
         losses: int = 0,
     ) -> Response:
-        """Begin a login, and send the browser on with its transaction in a cookie."""
+        """Begin a login, and send the browser on with its transaction in a cookie; raises `too_many_logins`."""
+        self.limit.count(request.target.client)
         send = partial(self._sent, request, begin, step_up, losses)
         return send() if self.inspector is None else self.inspector.begun(request, provider, send)
 
@@ -179,7 +182,10 @@ class LoginEndpoints:
         return self.responses.redirect(begun.url, cookies)
 
     def callback(self, request: Request, provider: str) -> Response:
-        """Complete the login whose state came back, if this very browser began it (OIDC Core 3.1.2.7)."""
+        """Complete the login whose state came back, if this very browser began it (OIDC Core 3.1.2.7).
+
+        Raises `too_many_logins` in the place of a failure that is one too many.
+        """
         try:
             answer = request.answer()
             complete = partial(self._answered, request, provider, answer)
@@ -189,6 +195,7 @@ class LoginEndpoints:
         except GatewayError as error:
             failed = Event(kind=Kind.LOGIN, outcome=error.code, provider=provider, client=request.target.client)
             self.telemetry.happened(replace(failed, detail=error.detail))
+            self.limit.count(request.target.client)  # Whoever makes answers up costs as much as who begins logins.
             raise
 
     def _answered(self, request: Request, provider: str, answer: Mapping[str, str]) -> Response:

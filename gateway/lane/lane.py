@@ -6,14 +6,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from functools import partial
 from typing import Any
 
-from werkzeug import Response
-
 from gateway.app import Gateway
+from gateway.endpoints.table import is_ping
 from gateway.errors import REQUEST_INCOMPLETE, TUNNELS_FULL, GatewayError
 from gateway.inner import Admitted
 from gateway.lane.at_once import Asked, Remembered, admit_at_once, read_at_once
@@ -25,6 +23,7 @@ from gateway.lane.in_thread import InThread, Outcome
 from gateway.lane.incoming import Incoming
 from gateway.lane.origins import LaneUpstream
 from gateway.lane.problems import problem_of
+from gateway.lane.threads import Threads
 from gateway.lane.tunnel import MAX_TUNNELS, Tunnel
 from gateway.lane.uses import Uses
 from gateway.request_notes import NOTES_KEY
@@ -66,7 +65,7 @@ class Lane:
         self.now, self.date = self.loop.time(), ""
         self._base = base
         self._log = log
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="gateway-lane")
+        self._threads = Threads(self.loop, threads, gateway.settings.limits.requests)
         self._fetching = Fetching(self.loop, gateway.authenticator.find_many)
         patience = gateway.settings.lifetimes.touch_interval
         self.uses = Uses(gateway.authenticator.note_use, patience_seconds=patience)
@@ -165,11 +164,27 @@ class Lane:
         admitted = admit_at_once(self.gateway, asked, held, remembered)
         if admitted is None:
             self._have_decided(client, incoming)
-        else:
+        elif self.takes(admitted):
             self.act(client, incoming, admitted)
+        else:
+            self._in_turn(client, incoming, partial(self.act, client, incoming, admitted))
 
     def _have_decided(self, client: ClientConnection, incoming: Incoming) -> None:
-        self.submit(InThread(self, client, incoming).run)
+        if is_ping(incoming.environ):
+            # At once, as threads may all be busy: it asks nobody, and waits for nothing.
+            environ = {**incoming.environ, NOTES_KEY: incoming.notes}
+            self._respond(client, incoming, self.gateway.outcome(environ))
+        else:
+            self._in_turn(client, incoming, lambda: self.submit(InThread(self, client, incoming).run))
+
+    def _in_turn(self, client: ClientConnection, incoming: Incoming, begin: Callable[[], None]) -> None:
+        """Begin what a thread is to do for a new request, unless too many wait for one."""
+        try:
+            self._threads.check()
+        except GatewayError as error:
+            self.fail(client, incoming, error)
+        else:
+            begin()
 
     def act(self, client: ClientConnection, incoming: Incoming, outcome: Outcome) -> None:
         """Act on what was decided."""
@@ -224,12 +239,12 @@ class Lane:
             raise GatewayError(TUNNELS_FULL, f"{MAX_TUNNELS} in this process", retry_after=10)
 
     def submit(self, call: Callable[[], None]) -> None:
-        """Have something called by a thread."""
+        """Have something called by a thread: what is under way finds room, however much there is to do."""
         self._threads.submit(call)
 
     def in_thread(self, call: Callable[[], Any], done: Callable[[asyncio.Future[Any]], None]) -> None:
         """Have something called that may wait."""
-        self.loop.run_in_executor(self._threads, call).add_done_callback(done)
+        self._threads.ask(call, done)
 
     def answered(self, client: ClientConnection, incoming: Incoming, status: int, sent: int) -> None:  # noqa: ARG002
         """Take note of an answer that is complete."""
@@ -258,9 +273,9 @@ class Lane:
         self._timer.cancel()
         self._fetching.close()
         self.uses.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
-    def _respond(self, client: ClientConnection, incoming: Incoming, response: Response) -> None:
+    def _respond(self, client: ClientConnection, incoming: Incoming, response: Outcome) -> None:
         started: list[tuple[str, list[tuple[str, str]]]] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], _: Any = None, /) -> Callable[[bytes], object]:

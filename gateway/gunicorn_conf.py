@@ -5,13 +5,18 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gateway.config import Settings
 from gateway.config_sources import ConfigurationError
+from gateway.metrics.place import close_place, open_place
 from gateway.reloading import Reloading
 from gateway.server_environment import read_server_environment
-from gateway.telemetry import Silence
+from gateway.sinks import make_master_telemetry
+from gateway.telemetry import Event
 
 wsgi_app = "gateway.standalone:create_app()"
 try:
@@ -48,7 +53,8 @@ def on_starting(server: Any) -> None:
     """Hold the configuration before a worker is started, or say what is wrong with it: a line each, exit code 2."""
     _limit_arenas()
     try:
-        server.reloading = Reloading(server, os.environ, tell=Silence().happened, drain_seconds=_told.drain_seconds)
+        begin_telling = partial(_begin_telling, server)
+        server.reloading = Reloading(server, os.environ, begin_telling=begin_telling, drain_seconds=_told.drain_seconds)
     except ConfigurationError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the log is not set up for a server that will not start.
         sys.exit(2)
@@ -57,6 +63,16 @@ def on_starting(server: Any) -> None:
 def post_fork(server: Any, worker: Any) -> None:
     """Give a new worker what the master holds."""
     server.reloading.equip(worker)
+
+
+def _begin_telling(server: Any, settings: Settings) -> Callable[[Event], None]:
+    open_place(settings.metrics, server)
+    return make_master_telemetry(settings, os.environ).happened
+
+
+def on_exit(server: Any) -> None:
+    """Leave nothing behind."""
+    close_place(server)
 
 
 def _limit_arenas() -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.assembly import Outside
+from gateway.config import Settings
 from gateway.config_sources import ConfigurationError
 from gateway.draining import Draining
 from gateway.logs import log_to_stderr
@@ -26,23 +27,25 @@ CONFIGURATION_REFUSED = "configuration_refused"
 _ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 _log = logging.getLogger("gateway")
 
+BeginTelling = Callable[[Settings], Callable[[Event], None]]
+
 
 class Reloading:
     """Has a gunicorn master serve by what it holds.
 
-    `tell` is told of each reload. `drain_seconds` is for how long all is served after SIGTERM, while `/ready` says that
+    `begin_telling` makes what is told of each reload. `drain_seconds` is for how long all is served after SIGTERM, while `/ready` says that
     others should be asked. Raises `ConfigurationError` where there is nothing to begin with.
     """
 
     def __init__(
-        self, server: Any, environ: Mapping[str, str], *, tell: Callable[[Event], None], drain_seconds: float
+        self, server: Any, environ: Mapping[str, str], *, begin_telling: BeginTelling, drain_seconds: float
     ) -> None:
         self._server = server
         self._environ = environ
-        self._tell = tell
         self._drain_seconds = drain_seconds
         self._draining = Draining()
         self._last_good = self._prepare(server.cfg)
+        self._tell = begin_telling(self._last_good.settings)
         self._reload, self._end = server.handle_hup, server.handle_term
         server.handle_hup, server.handle_term = self.reload, self.end
         log_to_stderr(self._last_good.settings.log_level)

@@ -9,8 +9,8 @@ from gateway.app import Gateway
 from gateway.assembly import Outside
 from gateway.config import Settings, load_standalone_settings
 from gateway.logs import log_to_stderr
-from gateway.telemetry import Silence
-from gateway.tracing import make_tracing, trace_rules
+from gateway.sinks import make_telemetry
+from gateway.tracing import trace_rules
 
 
 def create_app() -> Gateway:
@@ -24,6 +24,5 @@ def create_app() -> Gateway:
 def stand_alone(settings: Settings, outside: Outside) -> Gateway:
     """Make the gateway that stands alone, in the process that serves, and have it log."""
     log_to_stderr(settings.log_level)
-    traces = trace_rules(settings, os.environ)
-    told = make_tracing(settings, os.environ) if traces.takes_part else Silence()
+    told, traces = make_telemetry(settings, os.environ), trace_rules(settings, os.environ)
     return Gateway(settings, None, replace(outside, telemetry=told, traces=traces))

@@ -31,7 +31,7 @@ ORDER: Final = (
     (
         "config_values", "config_page_values", "config_authorization_model", "config_provider_model",
         "config_route_model", "config_console_model", "config_limits_model", "config_upstream_model",
-        "config_tracing_model", "config_model", "config_sources",
+        "config_tracing_model", "config_metrics_model", "config_model", "config_sources",
         "config_provider", "config_upstream", "config_route", "config_sections", "config", "config_docs",
         "config_reference",
         "login_parameters", "config_text", "presets", "first_config",
@@ -64,6 +64,8 @@ ORDER: Final = (
         "endpoints.form", "endpoints.administration", "endpoints.console", "endpoints.table", "sign_in",
     ),
     (
+        "metrics.tally", "metrics.families", "metrics.sink", "metrics.exposition", "metrics.listener", "metrics.place",
+        "metrics.page", "metrics", "sinks",
         "kept_answers", "failures", "shedding", "admission", "logs", "assembly", "endpoint_assembly", "app",
         "standalone",
         "lane", "lane.incoming", "lane.at_once", "lane.recollection", "lane.request_reader", "lane.request_queue",

@@ -137,7 +137,7 @@ def begin(directory: Path, drain_seconds: float = 0) -> Master:
         SECRETS_VARIABLE: str(directory / "secrets"),
         "PATH": os.environ["PATH"],
     }
-    reloading = Reloading(arbiter, environ, tell=told.append, drain_seconds=drain_seconds)
+    reloading = Reloading(arbiter, environ, begin_telling=lambda _: told.append, drain_seconds=drain_seconds)
     return Master(directory=directory, arbiter=arbiter, reloading=reloading, told=told, reloads=reloads)
 
 

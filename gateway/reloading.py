@@ -33,8 +33,8 @@ BeginTelling = Callable[[Settings], Callable[[Event], None]]
 class Reloading:
     """Has a gunicorn master serve by what it holds.
 
-    `begin_telling` makes what is told of each reload. `drain_seconds` is for how long all is served after SIGTERM, while `/ready` says that
-    others should be asked. Raises `ConfigurationError` where there is nothing to begin with.
+    `begin_telling` makes what is told of each reload. `drain_seconds` is for how long all is served after SIGTERM,
+    while `/ready` says that others should be asked. Raises `ConfigurationError` where there is nothing to begin with.
     """
 
     def __init__(

@@ -97,16 +97,17 @@ def test_one_scrape_has_all_workers_and_counts_never_go_down(tmp_path: Path) -> 
         assert asked >= 40
         assert sample(first, "gateway_connections") >= 0
         assert {dict(labels).get("process") for name, labels in samples(first) if name == "process_open_fds"} == {
+            "master-0",
             "worker-0",
             "worker-1",
         }
 
         os.kill(counted.workers()[0], signal.SIGKILL)
-        killed = counted.until("gateway_processes_started_total", 3)
+        killed = counted.until("gateway_processes_started_total", 4)
         assert went_down(samples(first), samples(killed)) == {}
 
         os.kill(counted.master, signal.SIGHUP)
-        counted.until("gateway_processes_started_total", 5)
+        counted.until("gateway_processes_started_total", 6)
         reloaded = counted.until("gateway_workers", 2)
         assert went_down(samples(killed), samples(reloaded)) == {}
         counted.ping(40)

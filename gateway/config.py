@@ -6,12 +6,12 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
 from gateway.catalogue_files import read_locales
 from gateway.client_address import Network
+from gateway.config_logs import LogSettings, logs_of
 from gateway.config_metrics_model import MetricsSettings, metrics_of
 from gateway.config_model import DEFAULT_PROVIDER, Document
 from gateway.config_provider import OwnAddresses, ProviderSettings, provider_settings
@@ -79,6 +79,7 @@ class Settings:
     tracing: TracingSettings
     metrics: MetricsSettings
     log_level: str
+    logs: LogSettings
 
     @property
     def only_provider(self) -> ProviderSettings | None:
@@ -212,12 +213,13 @@ def settings_of(document: Document) -> Settings:
         tracing=tracing_of(document.tracing),
         metrics=metrics_of(document.metrics),
         log_level=document.log_level,
+        logs=logs_of(document.logs),
     )
 
 
 def _cookies(document: Document, ring: KeyRing, providers: Mapping[str, ProviderSettings]) -> CookiePolicy:
-    secure = urlsplit(document.public_url).scheme == "https"
     posted = any(one.client.expects_form for one in providers.values())
+    secure = document.public_url.startswith("https:")
     return CookiePolicy(name=document.session.cookie_name, secure=secure, ring=ring, cross_site=posted)
 
 

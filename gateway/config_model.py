@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, model_validator
 from gateway.config_authorization_model import Model
 from gateway.config_console_model import ConsoleModel
 from gateway.config_limits_model import LimitsModel
+from gateway.config_logs_model import LogsModel
 from gateway.config_metrics_model import MetricsModel
 from gateway.config_page_values import Locales, Templates
 from gateway.config_provider_model import ProviderModel
@@ -186,6 +187,8 @@ class Document(Model):
     """Metrics for Prometheus."""
     log_level: Literal["info", "warning", "error"] = "info"
     """How much is logged by a gateway that stands alone; around an app, its logging decides."""
+    logs: LogsModel = LogsModel()
+    """What is logged of requests and sessions, and how."""
 
     @property
     def named_providers(self) -> dict[str, ProviderModel]:

@@ -49,8 +49,9 @@ def log_to_stderr(settings: Settings) -> None:
     handler = stderr_handler(settings.logs)
     handler.mask = masking(secrets_of(settings))
     logging.getLogger("gateway").setLevel(settings.log_level.upper())
-    for name in (ACCESS, AUDIT):
-        logging.getLogger(name).setLevel(logging.INFO)  # They have switches of their own.
+    # They have switches of their own.
+    logging.getLogger(ACCESS).setLevel(logging.INFO)
+    logging.getLogger(AUDIT).setLevel(logging.INFO if settings.logs.audit else logging.CRITICAL)
     _log_audit_to(settings.logs.audit_file, handler)
 
 
@@ -62,6 +63,11 @@ def make_log_telemetry(settings: Settings) -> LogTelemetry:
     return LogTelemetry(
         settings.logs, naming(settings.logs.subject, settings.ring), mask, None if handler is None else handler.request
     )
+
+
+def make_event_log() -> LogTelemetry:
+    """Make what logs the events of gunicorn's master, which are about nobody, as `log_to_stderr` was told last."""
+    return LogTelemetry(LogSettings(access=False), lambda _issuer, _subject: "", lambda text: text)
 
 
 def check_audit_file(path: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.config import Settings
-from gateway.logs import make_log_telemetry
+from gateway.logs import make_event_log, make_log_telemetry
 from gateway.metrics.place import make_master_metrics, make_metrics
 from gateway.telemetry import Several, Silence, Telemetry
 from gateway.tracing import make_tracing, trace_rules
@@ -26,7 +26,7 @@ def make_telemetry(settings: Settings, environ: Mapping[str, str]) -> Telemetry:
 
 def make_master_telemetry(settings: Settings, environ: Mapping[str, str]) -> Telemetry:
     """Make what is told in the master, which alone knows of configurations that were refused."""
-    return make_master_metrics(settings.metrics, environ)
+    return _all_of([make_master_metrics(settings.metrics, environ), make_event_log()])
 
 
 def _all_of(told: list[Telemetry]) -> Telemetry:

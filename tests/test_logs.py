@@ -24,7 +24,7 @@ from gateway.log_lines import ACCESS, AUDIT
 from gateway.log_masking import masked, masking, secrets_of
 from gateway.log_requests import JSON, TEXT, Lines
 from gateway.log_telemetry import LogTelemetry, naming
-from gateway.logs import log_to_stderr, make_log_telemetry
+from gateway.logs import log_to_stderr, make_event_log, make_log_telemetry
 from gateway.sealing import KeyRing
 from gateway.telemetry import Event, Kind, Tag, tagged
 
@@ -457,3 +457,15 @@ def test_what_ends_a_thread_is_one_line(capfd: pytest.CaptureFixture[str], monke
     thread.join()
     (line,) = on_stderr(capfd)
     assert str(json.loads(line)["exception"]).endswith("RuntimeError: said\n\x1b[2Jforged")
+
+
+@pytest.mark.usefixtures("own_logging")
+@pytest.mark.parametrize(("audit", "lines"), [(True, 1), (False, 0)])
+def test_the_master_logs_its_events_as_it_was_told_last(
+    audit: bool, lines: int, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    told = make_event_log()
+    log_to_stderr(settings(audit=audit))
+    told.happened(Event(kind=Kind.CONFIGURATION, outcome="configuration_refused", detail="upstream: is missing"))
+    assert [line.split(" ", 3)[2] for line in on_stderr(capfd)] == [AUDIT] * lines

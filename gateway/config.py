@@ -178,10 +178,7 @@ def settings_of(document: Document) -> Settings:
     cookies = _cookies(document, ring, providers)
     used = dict.fromkeys(filter(None, [document.upstream, *(route.upstream for route in document.routes)]))
     upstreams = upstreams_of(document.upstreams, set(used), document.upstream_connection)
-    addresses = {name: one.address for name, one in upstreams.items()}
-    trusted, upstream = frozenset(document.cors.origins), document.upstream or ""
-    routes = tuple(route_of(route, upstream, addresses, trusted) for route in document.routes)
-    default_route = route_of(RouteModel(path="/**"), upstream, addresses, trusted)
+    *routes, default_route = _routes(document, upstreams)
     return Settings(
         public_url=document.public_url,
         prefix=document.prefix,
@@ -197,8 +194,8 @@ def settings_of(document: Document) -> Settings:
         identity_keys=document.identity,
         bearer=_bearer(document),
         bearer_cache=document.bearer.cache,
-        cors_origins=trusted,
-        routes=routes,
+        cors_origins=frozenset(document.cors.origins),
+        routes=tuple(routes),
         default_route=default_route,
         rules=header_rules(cookies, document.public_url, (*routes, default_route)),
         upstreams={name: upstreams[name] for name in used},
@@ -221,6 +218,14 @@ def _cookies(document: Document, ring: KeyRing, providers: Mapping[str, Provider
     posted = any(one.client.expects_form for one in providers.values())
     secure = document.public_url.startswith("https:")
     return CookiePolicy(name=document.session.cookie_name, secure=secure, ring=ring, cross_site=posted)
+
+
+def _routes(document: Document, upstreams: Mapping[str, UpstreamSettings]) -> list[Route]:
+    """Make the rules in their order, the last of them for all else."""
+    addresses = {name: one.address for name, one in upstreams.items()}
+    trusted, upstream = frozenset(document.cors.origins), document.upstream or ""
+    written = [*document.routes, RouteModel(path="/**")]
+    return [route_of(route, upstream, addresses, trusted) for route in written]
 
 
 def _bearer(document: Document) -> AccessTokenRules:

@@ -32,7 +32,8 @@ ORDER: Final = (
     (
         "config_values", "config_page_values", "config_authorization_model", "config_provider_model",
         "config_route_model", "config_console_model", "config_limits_model", "config_upstream_model",
-        "config_tracing_model", "config_metrics_model", "config_logs_model", "config_model", "config_sources",
+        "config_tracing_model", "config_metrics_model", "config_logs_model", "config_session_model",
+        "config_model", "config_sources",
         "config_provider", "config_upstream", "config_route", "config_sections", "config_logs", "config",
         "config_docs",
         "config_reference",

@@ -11,7 +11,7 @@ from gateway.errors import INTERNAL, PROVIDER_UNREACHABLE, ConnectionLost, Gatew
 from gateway.kept import Clock
 from gateway.oidc.dpop import DPoPKey, demands_nonce, offered_nonce, with_proof
 from gateway.oidc.messages import Call, Entropy, Moment, Reply, Transport
-from gateway.telemetry import OK, Called, Peer, Silence, Telemetry
+from gateway.telemetry import OK, Called, Peer, Silence, Telemetry, current_tag
 
 UNLIMITED_CALLS = 10_000
 """More than there are threads."""
@@ -90,6 +90,7 @@ class BackChannel:
                     outcome=outcome,
                     began_at=began,
                     seconds=max(0.0, self._clock() - began),
+                    tag=current_tag(),
                 )
             )
 

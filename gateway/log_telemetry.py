@@ -16,7 +16,7 @@ from gateway.log_requests import request_facts, request_message
 from gateway.remembered import remembered
 from gateway.route import compile_pattern
 from gateway.sealing import KeyRing, derived_key
-from gateway.telemetry import OK, Called, Event, Kind, Served, current_tag
+from gateway.telemetry import OK, Event, Kind, Served, Telemetry, current_tag
 
 SUBJECT_DIGITS = 16
 """How long the word for a user is: 64 bits, in hexadecimal digits."""
@@ -31,7 +31,7 @@ _log = logging.getLogger(ACCESS)
 _audit = logging.getLogger(AUDIT)
 
 
-class LogTelemetry:
+class LogTelemetry(Telemetry):
     """Logs to `gateway.access` and `gateway.audit`; a `request` takes requests past Python's logging."""
 
     def __init__(self, settings: LogSettings, who: Who, mask: Mask, request: Request | None = None) -> None:
@@ -44,14 +44,20 @@ class LogTelemetry:
         self._mask = mask
         self._path = remembered(longest=256)(self._masked_path)
 
+    @property
+    def hears_requests(self) -> bool:
+        """Whether requests are logged."""
+        return self._access
+
     def served(self, served: Served) -> None:
         """Log a request that was answered."""
-        if self._access:
-            path = self._path(served.path)
-            if path is None and served.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-                path = self._mask(served.path)
-            if path is not None:
-                self._request(served, path, self._who(served.issuer, served.subject))
+        if not self._access:
+            return
+        path = self._path(served.path)
+        if path is None and served.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            path = self._mask(served.path)
+        if path is not None:
+            self._request(served, path, self._who(served.issuer, served.subject))
 
     def _masked_path(self, path: str) -> str | None:
         return None if self._excluded.fullmatch(path) else self._mask(path)
@@ -75,12 +81,6 @@ class LogTelemetry:
         level = logging.INFO if event.outcome == OK else logging.WARNING
         message = " ".join(part for part in (event.kind.value, event.way, event.outcome) if part)
         _audit.log(level, "%s", message, extra=facts)
-
-    def called(self, call: Called) -> None:
-        """Pass over a call: what goes wrong with it is logged where it is met."""
-
-    def watch(self, name: str, read: Callable[[], float]) -> None:
-        """Pass over a number."""
 
 
 def naming(subject: str, ring: KeyRing) -> Who:

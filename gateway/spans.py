@@ -6,7 +6,7 @@ import atexit
 import re
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
@@ -18,8 +18,9 @@ from opentelemetry.trace.status import Status, StatusCode
 
 from gateway.backends.told import BUSY
 from gateway.oidc.messages import Entropy
-from gateway.telemetry import OK, Called, Event, Served, current_tag
+from gateway.telemetry import OK, Called, Served
 from gateway.trace_context import Span, new_child, parse_traceparent
+from gateway.tracing import Spans
 
 CLOSING_SECONDS = 5.0
 _SCOPE = InstrumentationScope("gateway")
@@ -29,7 +30,7 @@ _HOST = re.compile(r"([^:]+|\[[^\]]*\]):([0-9]{1,5})")
 Attributes = Mapping[str, str | int]
 
 
-class SpanSink:
+class SpanSink(Spans):
     """Makes a span of each request that is sampled, and of each call that was made for one; the rest it forgets.
 
     The spans are made when all is over, with ids that were chosen at the beginning, when the upstream was told of
@@ -76,12 +77,9 @@ class SpanSink:
             )
         )
 
-    def happened(self, event: Event) -> None:
-        """Forget it: what happens to sessions is for log and metrics."""
-
     def called(self, call: Called) -> None:
         """Make the span of a call, below that of the request for which it was made; of no other call is there one."""
-        parent = parse_traceparent(current_tag().trace)
+        parent = parse_traceparent(call.tag.trace)
         if parent is None or not parent.sampled:
             return
         failed = call.outcome not in (OK, BUSY)
@@ -99,9 +97,6 @@ class SpanSink:
                 instrumentation_scope=_SCOPE,
             )
         )
-
-    def watch(self, name: str, read: Callable[[], float]) -> None:
-        """Forget it."""
 
     def close(self) -> None:
         """Send what waits, for so many seconds at most; what is told afterwards is lost."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import enum
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, TypeVar
 
 _log = logging.getLogger("gateway")
+
+T = TypeVar("T")
 
 OK = "ok"
 """The outcome of what went well; any other is the stable code of a problem."""
@@ -59,6 +61,9 @@ class Tag(NamedTuple):
     request_id: str
     trace: str = ""
     parent: str = ""
+
+
+NO_TAG = Tag(request_id="")
 
 
 class Served(NamedTuple):
@@ -111,7 +116,7 @@ class Event:
 class Called(NamedTuple):
     """A call that was made: to whom and by which name, what came of it, and when, in seconds since the epoch.
 
-    `name` is the provider's or the upstream's, `operation` one of a few words.
+    `name` is the provider's or the upstream's, `operation` one of a few words; `tag` is of the request that it was for.
     """
 
     peer: Peer
@@ -120,10 +125,24 @@ class Called(NamedTuple):
     outcome: str
     began_at: float
     seconds: float
+    tag: Tag = NO_TAG
 
 
-class Telemetry(Protocol):
-    """Is told of the gateway's work, from any thread; it neither waits nor raises."""
+class Telemetry:
+    """Is told of the gateway's work, from any thread; it neither waits nor raises.
+
+    Whoever wants to hear of something has a method of that name in the place of one of these, which forget it.
+    """
+
+    @property
+    def hears_requests(self) -> bool:
+        """Whether it wants to hear of each request."""
+        return type(self).served is not Telemetry.served
+
+    @property
+    def hears_calls(self) -> bool:
+        """Whether it wants to hear of each call."""
+        return type(self).called is not Telemetry.called
 
     def served(self, served: Served) -> None:
         """Take note of a request that was answered."""
@@ -138,62 +157,53 @@ class Telemetry(Protocol):
         """Take note of where a number is to be read that changes: of a count that only grows, or of a state."""
 
 
-class Silence:
+class Silence(Telemetry):
     """Is told, and tells nobody."""
 
-    def served(self, served: Served) -> None:
-        """Forget it."""
 
-    def happened(self, event: Event) -> None:
-        """Forget it."""
-
-    def called(self, call: Called) -> None:
-        """Forget it."""
-
-    def watch(self, name: str, read: Callable[[], float]) -> None:
-        """Forget it."""
-
-
-class Several:
+class Several(Telemetry):
     """Tells several; what one of them cannot take, the others are told all the same."""
 
     def __init__(self, told: Sequence[Telemetry]) -> None:
         self._told = told
+        self._of_requests = [one.served for one in told if one.hears_requests]
+        self._of_calls = [one.called for one in told if one.hears_calls]
+
+    @property
+    def hears_requests(self) -> bool:
+        """Whether one of them wants to hear of requests."""
+        return bool(self._of_requests)
+
+    @property
+    def hears_calls(self) -> bool:
+        """Whether one of them wants to hear of calls."""
+        return bool(self._of_calls)
 
     def served(self, served: Served) -> None:
-        """Tell all of a request."""
-        for one in self._told:
-            with _logged():
-                one.served(served)
+        """Tell of a request."""
+        _tell(self._of_requests, served)
 
     def happened(self, event: Event) -> None:
-        """Tell all of an event."""
-        for one in self._told:
-            with _logged():
-                one.happened(event)
+        """Tell of an event."""
+        _tell([one.happened for one in self._told], event)
 
     def called(self, call: Called) -> None:
-        """Tell all of a call."""
-        for one in self._told:
-            with _logged():
-                one.called(call)
+        """Tell of a call."""
+        _tell(self._of_calls, call)
 
     def watch(self, name: str, read: Callable[[], float]) -> None:
-        """Tell all where to read."""
+        """Tell where to read."""
         for one in self._told:
-            with _logged():
-                one.watch(name, read)
+            one.watch(name, read)
 
 
-@contextlib.contextmanager
-def _logged() -> Iterator[None]:
-    try:
-        yield
-    except Exception:  # noqa: BLE001 - a request is not refused for what cannot be written down of it.
-        _log.exception("telemetry failed")
+def _tell(all_told: Iterable[Callable[[T], None]], what: T) -> None:
+    for tell in all_told:
+        try:
+            tell(what)
+        except Exception:  # noqa: BLE001 - a request is not refused for what cannot be written down of it.
+            _log.exception("telemetry failed")
 
-
-NO_TAG = Tag(request_id="")
 
 _tag: ContextVar[Tag] = ContextVar("gateway.tag", default=NO_TAG)
 

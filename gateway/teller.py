@@ -52,6 +52,7 @@ class Teller:
         self._hops = hops
         self._traces = traces
         self.is_silent = isinstance(telemetry, Silence)
+        self._hears_requests, self._hears_calls = telemetry.hears_requests, telemetry.hears_calls
 
     def around(self, app: WSGIApplication, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Have a request answered by an app, and tell of it when all has gone out."""
@@ -76,11 +77,10 @@ class Teller:
 
     def tell(self, notes: Notes, environ: Environ, status: int, sent: int) -> None:
         """Tell of a request that has been answered with so many octets."""
-        if self.is_silent:
+        if self._hears_calls and notes.upstream and notes.upstream_began_at:
+            self._telemetry.called(_upstream_call(notes, environ["REQUEST_METHOD"]))
+        if not self._hears_requests:
             return
-        if notes.upstream and notes.upstream_began_at:
-            with tagged(notes.tag):
-                self._telemetry.called(_upstream_call(notes, environ["REQUEST_METHOD"]))
         session = notes.session
         self._telemetry.served(
             Served(
@@ -105,6 +105,8 @@ class Teller:
         )
 
     def _tag(self, environ: Environ) -> Tag:
+        if "HTTP_X_REQUEST_ID" not in environ and not self._traces.takes_part:
+            return Tag(self._entropy(_ID_BYTES).hex())
         given, incoming = str(environ.get("HTTP_X_REQUEST_ID", "")), str(environ.get("HTTP_TRACEPARENT", ""))
         asked = bool(given or (incoming and self._traces.takes_part))
         behind = asked and (self._hops > 0 or is_trusted(str(environ.get("REMOTE_ADDR", "")), self._trusted))
@@ -122,6 +124,7 @@ def _upstream_call(notes: Notes, method: str) -> Called:
         outcome=notes.upstream_outcome,
         began_at=notes.upstream_began_at,
         seconds=notes.upstream_seconds or max(0.0, notes.clock() - notes.upstream_began_at),
+        tag=notes.tag,
     )
 
 

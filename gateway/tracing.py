@@ -6,7 +6,6 @@ import importlib
 import secrets
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Protocol
 from urllib.parse import urlsplit
 
 from gateway.config import Settings
@@ -33,7 +32,7 @@ _SAMPLERS: Mapping[str, Callable[[float], Sampler]] = MappingProxyType(
 )
 
 
-class Spans(Telemetry, Protocol):
+class Spans(Telemetry):
     """A sink of telemetry that sends spans, until it is closed."""
 
     def close(self) -> None:

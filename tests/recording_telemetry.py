@@ -5,14 +5,14 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from gateway.telemetry import Called, Event, Kind, Peer, Served
+from gateway.telemetry import Called, Event, Kind, Peer, Served, Telemetry
 
 T = TypeVar("T")
 
 SECONDS: Final = 5.0
 
 
-class RecordingTelemetry:
+class RecordingTelemetry(Telemetry):
     """Keeps all that it is told, in its order."""
 
     def __init__(self) -> None:

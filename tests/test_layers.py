@@ -50,7 +50,7 @@ ORDER: Final = (
         "back_channel", "published", "token_service", "provider", "registrar", "token_cache", "tls",
         "upstream_pool", "upstream_body", "upstream_answer", "upstream_origin",
         "upstream_request", "websocket", "client_socket", "tunnel", "switching", "upstream",
-        "spans", "tracing",
+        "tracing", "spans",
     ),
     ("token_revocation", "renewal", "authenticator", "single_logout", "administration", "upstream_tokens",
      "readiness",

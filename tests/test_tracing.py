@@ -25,7 +25,7 @@ from gateway.cli_check import check
 from gateway.config import Settings, parse_settings
 from gateway.config_sources import ConfigurationError
 from gateway.spans import SpanSink, own_resource
-from gateway.telemetry import OK, Called, Decision, Event, Kind, Peer, Served, Tag, tagged
+from gateway.telemetry import OK, Called, Decision, Event, Kind, Peer, Served, Tag
 from gateway.trace_context import ALL, Sampler, Trust, begin_trace, parse_traceparent
 from gateway.tracing import check_tracing, make_tracing, read_sampler, trace_rules
 
@@ -104,8 +104,7 @@ def exported(sampler: Sampler = ALL, incoming: str = "", **changes: Any) -> list
     )
     tag = new_tag(incoming, sampler)
     sink.served(ONE._replace(tag=tag, **changes))
-    with tagged(tag):
-        sink.called(CALL)
+    sink.called(CALL._replace(tag=tag))
     sink.close()
     return list(exporter.get_finished_spans())
 
@@ -114,10 +113,10 @@ def test_a_request_and_its_calls_are_one_tree(told: Callable[[Callable[[Any], No
     tag = new_tag(CALLER)
 
     def story(sink: Any) -> None:
-        with tagged(tag):
-            sink.called(CALL)
-            sink.called(CALL._replace(peer=Peer.PROVIDER, name="default", operation="token"))
-            sink.called(CALL._replace(peer=Peer.UPSTREAM, name="http://up.example", operation="GET"))
+        call = CALL._replace(tag=tag)
+        sink.called(call)
+        sink.called(call._replace(peer=Peer.PROVIDER, name="default", operation="token"))
+        sink.called(call._replace(peer=Peer.UPSTREAM, name="http://up.example", operation="GET"))
         sink.served(ONE._replace(tag=tag))
 
     spans = told(story)
@@ -219,8 +218,7 @@ def test_a_call_that_failed_says_by_which_code(outcome: str, error: Mapping[str,
     sink = SpanSink(
         processor=SimpleSpanProcessor(exporter), resource=own_resource(), scheme="https", entropy=secrets.token_bytes
     )
-    with tagged(new_tag()):
-        sink.called(CALL._replace(outcome=outcome))
+    sink.called(CALL._replace(outcome=outcome, tag=new_tag()))
     (span,) = exporter.get_finished_spans()
     assert span.attributes is not None
     assert dict(span.attributes) == {
@@ -261,11 +259,10 @@ def test_no_span_says_who_it_was(
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"authorization={CANARY}")
     sink = make_tracing(settings(), {})
     tag = new_tag()
-    with tagged(tag):
-        sink.called(CALL)
-        sink.happened(
-            Event(kind=Kind.LOGIN, issuer=CANARY, subject=CANARY, client=CANARY, detail=CANARY, outcome="login_failed")
-        )
+    sink.called(CALL._replace(tag=tag))
+    sink.happened(
+        Event(kind=Kind.LOGIN, issuer=CANARY, subject=CANARY, client=CANARY, detail=CANARY, outcome="login_failed")
+    )
     sink.served(ONE._replace(tag=tag, issuer=CANARY, subject=CANARY, client=CANARY))
     sink.close()
     assert len(collected(collector)) == 2
@@ -303,10 +300,10 @@ def test_a_collector_that_is_away_costs_nothing_but_the_spans(monkeypatch: pytes
 ENDING: Final = """
 import secrets, sys
 from gateway.spans import connect
-from gateway.telemetry import Called, Peer, Tag, tagged
+from gateway.telemetry import Called, Peer, Tag
 call = Called(peer=Peer.STORE, name="file", operation="get", outcome="ok", began_at=1.0, seconds=1.0)
-with tagged(Tag(request_id="r1", trace=sys.argv[1])):
-    connect("https", secrets.token_bytes).called(call)
+tag = Tag(request_id="r1", trace=sys.argv[1])
+connect("https", secrets.token_bytes).called(call._replace(tag=tag))
 raise SystemExit(3)
 """
 """A process that ends as gunicorn's workers do."""

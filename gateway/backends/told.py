@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 from gateway.backends.base import Backend, LockBusy
 from gateway.errors import GatewayError
-from gateway.telemetry import OK, Called, Peer, Telemetry
+from gateway.telemetry import OK, Called, Peer, Telemetry, current_tag
 
 BUSY = "busy"
 """The outcome of a lock that somebody else holds."""
@@ -89,5 +89,6 @@ class ToldBackend:
                     outcome=outcome,
                     began_at=began,
                     seconds=max(0.0, self._clock() - began),
+                    tag=current_tag(),
                 )
             )

@@ -43,9 +43,15 @@ def request_head(admitted: Admitted, upstream: Upstream, incoming: Incoming, *, 
 
 def _tagged(head: bytes, admitted: Admitted, incoming: Incoming) -> bytes:
     """Put in the fields that are of one request alone; one that the rule sets has its value from there."""
-    configured = admitted.passage.route.request_headers
-    fields = without(tag_fields(incoming.notes.tag), [(name.lower(), "") for name in configured])
-    return b"".join([head[:-2], field_lines(forwarded_fields(fields, incoming.method)), b"\r\n"]) if fields else head
+    tag, configured = incoming.notes.tag, admitted.passage.route.request_headers
+    if configured:
+        fields = without(tag_fields(tag), [(name.lower(), "") for name in configured])
+        return b"".join([head[:-2], field_lines(fields), b"\r\n"])
+    if not tag.request_id:
+        return head
+    # Of hexadecimal digits, or checked when it came: no line can be made of it but this one.
+    trace = f"Traceparent: {tag.trace}\r\n" if tag.trace else ""
+    return head[:-2] + f"X-Request-Id: {tag.request_id}\r\n{trace}\r\n".encode("ascii")
 
 
 def _without_tag(admitted: Admitted, upstream: Upstream, incoming: Incoming, *, upgrade: bool) -> bytes:

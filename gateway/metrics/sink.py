@@ -43,7 +43,7 @@ from gateway.metrics.families import (
 )
 from gateway.metrics.tally import Tally
 from gateway.problem import Problem
-from gateway.telemetry import OK, Called, Event, Peer, Served
+from gateway.telemetry import OK, Called, Event, Peer, Served, Telemetry
 from gateway.telemetry import Kind as Happening
 
 OTHER = "other"
@@ -86,8 +86,8 @@ class _Watched:
     reads: list[Callable[[], float]] = field(default_factory=list)
 
 
-class Metrics:
-    """A `Telemetry` that counts into the tally of this process; it is made in the process that it counts for."""
+class Metrics(Telemetry):
+    """Counts into the tally of this process; it is made in the process that it counts for."""
 
     def __init__(self, tally: Tally, directory: Path) -> None:
         self.directory = directory

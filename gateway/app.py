@@ -52,6 +52,7 @@ from gateway.route import Route, Token
 from gateway.session import Session
 from gateway.store import HeldSession
 from gateway.target import RequestTarget, read_target
+from gateway.unforeseen import log_unforeseen
 from gateway.upstream_tokens import UpstreamTokens
 
 _log = logging.getLogger("gateway")
@@ -126,8 +127,8 @@ class Gateway:
             return self.cors.preflight(environ) or self._decide(environ)
         except GatewayError as error:
             return self.failures.answer(environ, error)
-        except Exception:  # noqa: BLE001 - fails closed whatever it was.
-            _log.exception("an error that nobody foresaw")
+        except Exception as error:  # noqa: BLE001 - fails closed whatever it was.
+            log_unforeseen(_log, "an error that nobody foresaw", error)
             return self.failures.answer(environ, GatewayError(INTERNAL))
 
     def answer(
@@ -246,7 +247,7 @@ class Gateway:
         except GatewayError:
             raise
         except Exception as error:
-            _log.exception("an error that nobody foresaw")
+            log_unforeseen(_log, "an error that nobody foresaw", error)
             raise GatewayError(INTERNAL) from error
 
     def _renewed(self, request: Request, route: Route, held: HeldSession) -> Response | Admitted | None:

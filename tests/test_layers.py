@@ -13,7 +13,7 @@ MAX_MODULE_LINES: Final = 300
 MAX_FUNCTION_LINES: Final = 45
 
 ORDER: Final = (
-    ("problem", "loop_problems", "errors", "remembered", "whole_file", "cpus"),
+    ("problem", "loop_problems", "errors", "remembered", "whole_file", "cpus", "unforeseen"),
     (
         "oidc", "oidc.messages", "oidc.jose", "oidc.keys", "oidc.jwe", "oidc.challenge", "oidc.dpop", "oidc.client",
         "oidc.metadata", "oidc.transaction", "oidc.claims_reading", "oidc.client_auth", "oidc.protected",

@@ -27,6 +27,7 @@ from gateway.lane.problems import problem_of
 from gateway.lane.tunnel import MAX_TUNNELS, Tunnel
 from gateway.lane.uses import Uses
 from gateway.store import HeldSession
+from gateway.unforeseen import log_unforeseen
 
 TICK_SECONDS = 1.0
 WATCH_AFTER_SECONDS = 1.0
@@ -200,8 +201,8 @@ class Lane:
         incoming.job = None
         try:
             self._respond(client, incoming, self.gateway.failures.answer(incoming.environ, error))
-        except Exception:  # noqa: BLE001 - there is nothing left to say.
-            _log.exception("an answer could not be given")
+        except Exception as failure:  # noqa: BLE001 - there is nothing left to say.
+            log_unforeseen(_log, "an answer could not be given", failure)
             client.abort()
 
     def allowed(self, environ: Any, fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -264,5 +265,5 @@ class Lane:
         for step in [*(one.tick for one in self.clients), *(one.watch for one in lasting), self.uses.step]:
             try:
                 step()
-            except Exception:  # noqa: BLE001 - the others still have theirs.
-                _log.exception("an error that nobody foresaw")
+            except Exception as error:  # noqa: BLE001 - the others still have theirs.
+                log_unforeseen(_log, "an error that nobody foresaw", error)

@@ -229,10 +229,13 @@ class Lane:
             self._log(incoming, status, sent, self.loop.time() - incoming.began_at)
 
     async def close(self, seconds: float) -> None:
-        """Let the requests that are under way be answered, and end the rest after so many seconds."""
+        """Let the requests that are under way be answered, and end the rest after so many seconds.
+
+        Renewed tokens that the store could not take yet are waited for, too: no other worker has them.
+        """
         self.closing = True
         deadline = self.loop.time() + seconds
-        while (self.clients or self.tunnels) and self.loop.time() < deadline:
+        while (self.clients or self.tunnels or self.gateway.authenticator.unsaved) and self.loop.time() < deadline:
             await asyncio.sleep(0.05)
         for tunnel in list(self.tunnels):
             tunnel.close()

@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
-from wsgiref.types import StartResponse, WSGIEnvironment
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from canaries import FIELDS, PARAMETERS, TOKENS, Canaries
 from werkzeug.wrappers import Request, Response
-
-from gateway.testing import FakeProvider
 
 STALL: Final = "stalls"
 ANSWERS: Final[Mapping[str, tuple[int, str, str]]] = {
@@ -48,7 +46,7 @@ class Refused:
 class Tap:
     """A provider and what is between it and its clients."""
 
-    def __init__(self, provider: FakeProvider, canaries: Canaries) -> None:
+    def __init__(self, provider: WSGIApplication, canaries: Canaries) -> None:
         self._provider = provider
         self._canaries = canaries
         self._guard = threading.Lock()

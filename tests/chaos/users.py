@@ -1,19 +1,18 @@
 """A user: signs in, reads, opens WebSockets, has proxies ask, renews, signs out and comes back."""
 
 import asyncio
-import base64
-import os
 import random
 import time
+from contextlib import suppress
 from typing import Final
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from peers.websocket import masked
 from processes.load import Wire
 from processes.running import COOKIE, NAVIGATION, OWN_FORM
 
 from .client import Answer, Browser
 from .site import LOCAL_CACHE_SECONDS, Site
+from .sockets import echoes, ends, first_message, shake_hands
 from .verdicts import SLACK_SECONDS, Held, Judge
 
 WEIGHTS: Final = {"read": 60, "page": 10, "proxy": 12, "socket": 5, "renew": 3, "leave": 4, "return": 4}
@@ -24,6 +23,9 @@ AT_ONCE: Final = 4
 TARGETS: Final = 8
 FRAMES: Final = 4
 SOCKET_SECONDS: Final = 15.0
+OPEN_WHEN_LEAVING: Final = 0.3
+SOCKET_ENDS_SECONDS: Final = 3.0
+"""A gateway looks once a second whether the sessions of open connections live, and trusts its own copies."""
 
 
 class User:
@@ -124,17 +126,25 @@ class User:
         return self._judge.note("renew", self._judge.of_access(held, answer), answer)
 
     async def _leave(self, held: Held) -> bool:
-        """Sign out until that is done, and look whether the old cookie is worth anything afterwards."""
+        """Sign out, and look then whether the old cookie is worth anything, and a WebSocket goes on that was open."""
+        wire = await self._open(held) if self._chance.random() < OPEN_WHEN_LEAVING else None
         held.leaving = True
         answer = await self._browser.once(self._origin(), "POST", "/oauth2/sign_out", OWN_FORM, self._browser.cookies)
-        if answer.status != 303:
-            return self._judge.note("leave", self._judge.excuse(answer), answer)
-        held.left_at = answer.answered_at
-        self._judge.note("leave", "right", answer)
-        self._held, self._left = None, held
-        await self._browser.once(self._site.provider.issuer, "GET", answer.location, NAVIGATION, {})
-        await asyncio.sleep(LOCAL_CACHE_SECONDS + SLACK_SECONDS)
-        return await self._return(held)
+        if answer.status == 303:
+            held.left_at = answer.answered_at
+            self._held, self._left = None, held
+            await self._browser.once(self._site.provider.issuer, "GET", answer.location, NAVIGATION, {})
+            await asyncio.sleep(LOCAL_CACHE_SECONDS + SLACK_SECONDS)
+            await self._return(held)
+        if wire is not None:
+            self._judge.note("open socket", await self._goes_on(held, wire))
+            wire.close()
+        return self._judge.note("leave", "right" if answer.status == 303 else self._judge.excuse(answer), answer)
+
+    async def _goes_on(self, held: Held, wire: Wire) -> str:
+        if held.left_at is None:
+            return "right"
+        return "right" if await ends(wire, SOCKET_ENDS_SECONDS) else self._judge.of_open_socket(held.left_at)
 
     async def _return(self, _: Held) -> bool:
         """Come with the cookie of a session that was left."""
@@ -162,40 +172,35 @@ class User:
         target, asked_at = self._target(), time.monotonic()
         wire = Wire(self._origin())
         try:
-            heard = await wire.exchange("GET", target, self._handshake(held))
+            heard = await shake_hands(wire, target, self._of(held))
             if heard.status != 101:
                 answer = Answer(asked_at=asked_at, answered_at=time.monotonic(), heard=heard)
                 return self._judge.of_access(held, answer, right=101)
-            reader, writer = wire.streams
-            head = await reader.readexactly(4)
-            shown = await reader.readexactly(int.from_bytes(head[2:], "big"))
+            shown = await first_message(wire)
             for _ in range(FRAMES):
-                frame = _frame(self._chance.randbytes(100))
-                writer.write(frame)
-                if await reader.readexactly(len(frame)) != frame:
+                if not await echoes(wire, self._chance.randbytes(100)):
                     return "PROBLEM: another's message"
                 await asyncio.sleep(self._chance.uniform(*PAUSE_SECONDS) / 4)
             return self._judge.of_shown(held, target, shown, asked_at)
         finally:
             wire.close()
 
-    def _handshake(self, held: Held) -> dict[str, str]:
-        return {
-            "Connection": "Upgrade",
-            "Upgrade": "websocket",
-            "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode("ascii"),
-            "Sec-WebSocket-Version": "13",
-            "Origin": self._site.public_url,
-            "Cookie": f"{COOKIE}={held.cookie}",
-        }
+    async def _open(self, held: Held) -> Wire | None:
+        """Open a WebSocket and leave it open; None where that fails."""
+        wire = Wire(self._origin())
+        with suppress(OSError, EOFError, TimeoutError):
+            async with asyncio.timeout(SOCKET_SECONDS):
+                heard = await shake_hands(wire, self._target(), self._of(held))
+                if heard.status == 101:
+                    return wire
+        wire.close()
+        return None
+
+    def _of(self, held: Held) -> dict[str, str]:
+        return {"Origin": self._site.public_url, "Cookie": f"{COOKIE}={held.cookie}"}
 
     def _origin(self) -> str:
         return self._chance.choice(self._site.origins)
 
     def _target(self) -> str:
         return f"/ok/{self._name}/{self._chance.randrange(TARGETS)}"
-
-
-def _frame(payload: bytes) -> bytes:
-    mask = os.urandom(4)
-    return bytes([0x82, 0x80 | len(payload)]) + mask + masked(payload, mask)

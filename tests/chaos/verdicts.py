@@ -136,6 +136,11 @@ class Judge:
         """Judge a WebSocket that was cut."""
         return "cut" if self._faults.explain(LOST_BY, since, until) else "PROBLEM: cut"
 
+    def of_open_socket(self, left_at: float) -> str:
+        """Judge a WebSocket that goes on after a sign-out: while the store is away nothing can be concluded."""
+        explained = self._faults.explain({Kind.REDIS, Kind.LATE}, left_at, time.monotonic())
+        return "went on while Redis was away" if explained else "PROBLEM: went on after the sign-out"
+
     def unexplained_refusals(self) -> list[str]:
         """List the refresh tokens that were refused although nothing that was killed could have lost the next one.
 

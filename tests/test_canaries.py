@@ -269,6 +269,56 @@ def test_what_a_provider_does_wrong(
         assert code in caplog.text + "".join(page.text for page in site.browser.history)
 
 
+def quoting(name: str) -> Callable[[Members], Members]:
+    """Name a member of an answer after its token."""
+    return lambda members: {**members, name: members["access_token"]}
+
+
+@pytest.mark.parametrize(
+    ("path", "faults", "code"),
+    [
+        pytest.param("/exchanged", with_token("error"), "exchange_invalid", id="error"),
+        pytest.param("/exchanged", with_token("error_description"), "exchange_refused", id="description"),
+        pytest.param("/exchanged", Faults(token_exchange=quoting("issued_token_type")), "exchange_invalid", id="type"),
+        pytest.param("/exchanged", Faults(token_exchange=quoting("token_type")), "exchange_invalid", id="scheme"),
+        pytest.param("/exchanged", Faults(token_exchange=quoting("expires_in")), "exchange_invalid", id="lifetime"),
+        pytest.param("/introspected", replaced("introspect", 200, f"<p>HERE {WORD}"), "introspection_invalid",
+                     id="introspected-in-a-page"),
+        pytest.param("/introspected", replaced("introspect", 400, f"HERE {WORD}"), "introspection_invalid",
+                     id="introspection-refused"),
+    ],
+)  # fmt: skip
+def test_what_a_provider_does_wrong_for_an_upstream(
+    path: str, faults: Faults, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    routes = [
+        {"path": "/exchanged", "token": {"exchange": {"audience": ["inventory"]}}},
+        {"path": "/introspected", "token": "introspected"},
+    ]
+    with watched({"routes": routes}, caplog) as (site, _):
+        site.provider.exchange_audiences = ["inventory"]
+        site.sign_in()
+        site.provider.faults = faults
+        page = site.browser.fetch(ORIGIN + path)
+        assert code in caplog.text + page.text
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        pytest.param({"error": WORD, "error_description": PLANTED}, id="error"),
+        pytest.param({"error": "invalid_client", "error_description": WORD}, id="description"),
+        pytest.param({"error": "invalid_request", "request_uri": f"urn:{WORD}"}, id="request-uri"),
+    ],
+)
+def test_what_a_provider_says_of_a_pushed_request(members: Members, caplog: pytest.LogCaptureFixture) -> None:
+    config = {"provider": {"authorization": {"via": "pushed"}}}
+    with watched(config, caplog) as (site, _):
+        site.provider.faults = Faults(pushed_response=lambda _, __: (400, members))
+        page = site.browser.navigate(f"{ORIGIN}/home")
+        assert page.status in (403, 503)
+
+
 def begun(site: Site) -> str:
     """Begin a login, and return what the provider sends the browser back with."""
     return urlsplit(pending_callback(site.browser)).query

@@ -81,8 +81,8 @@ def renew(site: Site, issuing: Issuing, code: str, *, refused: bool = False) -> 
     Client(site.tap).post("/token", data={"grant_type": "refresh_token", "refresh_token": token})
 
 
-def answer(status: int, body: bytes, *, after: float = 0.0, **fields: str) -> Answer:
-    heard = Heard(status=status, fields=[(name.replace("_", "-"), value) for name, value in fields.items()], body=body)
+def answer(status: int, body: bytes, *, after: float = 0.0, retry_after: str = "") -> Answer:
+    heard = Heard(status=status, fields=[("retry-after", retry_after)], body=body)
     return Answer(asked_at=time.monotonic() + after, answered_at=time.monotonic() + after, heard=heard)
 
 
@@ -97,15 +97,16 @@ def shown(target: str = TARGET, *, after: float = 0.0, **changes: str) -> Answer
     return answer(200, json.dumps({"target": target, "fields": fields}).encode(), after=after)
 
 
-def failed(status: int, code: str, **fields: str) -> Answer:
-    return answer(status, json.dumps({"error": code, "message": "..."}, separators=(",", ":")).encode(), **fields)
+def failed(status: int, code: str, retry_after: str = "") -> Answer:
+    body = json.dumps({"error": code, "message": "..."}, separators=(",", ":")).encode()
+    return answer(status, body, retry_after=retry_after)
 
 
 def held(**changes: Any) -> Held:
     return Held(user=ALICE, code="code-alice", cookie="a cookie", **changes)
 
 
-LATER: Final = {"retry_after": "5"}
+LATER: Final = "5"
 
 
 @pytest.mark.parametrize(
@@ -140,11 +141,11 @@ LATER: Final = {"retry_after": "5"}
         ),
         pytest.param(lambda: failed(500, "internal_error"), {}, Kind.REDIS, "PROBLEM: 500 internal_error", id="500"),
         pytest.param(
-            lambda: failed(503, "store_down", **LATER), {}, None, "PROBLEM: 503 store_down", id="503-without-cause"
+            lambda: failed(503, "store_down", LATER), {}, None, "PROBLEM: 503 store_down", id="503-without-cause"
         ),
-        pytest.param(lambda: failed(503, "store_down", **LATER), {}, Kind.REDIS, "503 store_down", id="503"),
+        pytest.param(lambda: failed(503, "store_down", LATER), {}, Kind.REDIS, "503 store_down", id="503"),
         pytest.param(
-            lambda: failed(503, "store_down", **LATER), {}, Kind.UPSTREAM, "PROBLEM: 503 store_down",
+            lambda: failed(503, "store_down", LATER), {}, Kind.UPSTREAM, "PROBLEM: 503 store_down",
             id="503-with-another-cause",
         ),
         pytest.param(

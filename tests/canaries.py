@@ -11,6 +11,9 @@ from urllib.parse import unquote_to_bytes
 PIECE: Final = 12
 """Octets; a secret is found by any part of it that is about twice as long, wherever the part begins."""
 
+WHOLLY: Final = 10
+"""So many pieces of a secret's beginning are looked for, and of what follows in a long one each fourth."""
+
 MIN_SECRET: Final = 8
 """Octets; what is shorter is found by chance."""
 
@@ -82,8 +85,10 @@ class Canaries:
             return
         for written in (secret, secret.hex().encode("ascii"), *_in_base64(secret)):
             size = PIECE if len(written) >= PIECE else MIN_SECRET
-            for start in range(0, len(written) - size + 1, size):
-                self._pieces.setdefault(size, {}).setdefault(written[start : start + size], kind)
+            for number in range(len(written) // size):
+                if number < WHOLLY or number % 4 == 0:
+                    piece = written[number * size : (number + 1) * size]
+                    self._pieces.setdefault(size, {}).setdefault(piece, kind)
 
 
 def _occurrences(view: bytes, size: int, pieces: Mapping[bytes, str]) -> Iterator[int]:

@@ -106,15 +106,27 @@ class FaultLog:
         """Print what happened at a time."""
         print(f"    {at - self.began_at:6.1f} s  {what}", flush=True)
 
-    def watch_time(self, ended: threading.Event) -> None:
-        """Note when this process, in which clients and provider are, had to wait for the machine; for a thread."""
-        while not ended.is_set():
-            began_at = time.monotonic()
-            time.sleep(WATCH_SECONDS)
-            if time.monotonic() - began_at > LATE_SECONDS:
-                fault = Fault(kind=Kind.LATE, what="the machine is busy", began_at=began_at, ended_at=time.monotonic())
+    @contextmanager
+    def watching_time(self) -> Iterator[None]:
+        """Note when this process, in which clients and provider are, has to wait for the machine."""
+        ended = threading.Event()
+        watch = threading.Thread(target=self._watch_time, args=[ended], daemon=True)
+        watch.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            watch.join()
+
+    def _watch_time(self, ended: threading.Event) -> None:
+        began_at = time.monotonic()
+        while not ended.wait(WATCH_SECONDS):
+            now = time.monotonic()
+            if now - began_at > LATE_SECONDS:
+                fault = Fault(kind=Kind.LATE, what="the machine is busy", began_at=began_at, ended_at=now)
                 self.faults.append(fault)
-                self.tell(began_at, f"{fault.what} ({time.monotonic() - began_at:.1f} s)")
+                self.tell(began_at, f"{fault.what} ({now - began_at:.1f} s)")
+            began_at = now
 
     def explain(self, kinds: Collection[Kind], since: float, until: float, tail: float | None = None) -> bool:
         """Tell whether one of these faults lasted, or was still felt, between two times."""

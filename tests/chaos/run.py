@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,8 +19,9 @@ from .verdicts import Judge
 CALM_SECONDS: Final = 5.0
 """For so long nothing may fail at all, once everybody has had the time to recover."""
 
-SIGNING_IN_SECONDS: Final = 4.0
-"""In that time most users sign in before anything breaks."""
+SIGNING_IN_SECONDS: Final = 2.0
+SIGN_INS_A_SECOND: Final = 20
+"""Most users sign in before anything breaks."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,12 +58,8 @@ def run(directory: Path, plan: Plan) -> Seen:
     with run_site(directory, names) as site:
         faults = FaultLog()
         judge = Judge(site, faults)
-        ended = threading.Event()
-        watch = threading.Thread(target=faults.watch_time, args=[ended], daemon=True)
-        watch.start()
-        recovered = asyncio.run(_live(site, judge, faults, plan, names))
-        ended.set()
-        watch.join()
+        with faults.watching_time():
+            recovered = asyncio.run(_live(site, judge, faults, plan, names))
         put_out = command_lines(site)
     put_out |= files(directory)
     return _seen(site, judge, faults, recovered, put_out)
@@ -73,7 +69,7 @@ async def _live(site: Site, judge: Judge, faults: FaultLog, plan: Plan, names: S
     users = [User(site, judge, name, random.Random(f"{plan.seed} {name}")) for name in names]
     ended = asyncio.Event()
     living = [asyncio.create_task(user.live(ended)) for user in users]
-    await asyncio.sleep(SIGNING_IN_SECONDS)
+    await asyncio.sleep(max(SIGNING_IN_SECONDS, plan.users / SIGN_INS_A_SECOND))
     await Breaking(site, faults, plan.seed).run(plan.seconds)
     calm_at = time.monotonic()
     judge.calm_from = calm_at + RECOVERY_SECONDS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -52,10 +51,8 @@ from gateway.route import Route, Token
 from gateway.session import Session
 from gateway.store import HeldSession
 from gateway.target import RequestTarget, read_target
-from gateway.unforeseen import log_unforeseen
+from gateway.unforeseen import problem_of
 from gateway.upstream_tokens import UpstreamTokens
-
-_log = logging.getLogger("gateway")
 
 
 class Gateway:
@@ -125,11 +122,8 @@ class Gateway:
         """Decide what becomes of a request; whatever goes wrong in deciding, nothing is let in."""
         try:
             return self.cors.preflight(environ) or self._decide(environ)
-        except GatewayError as error:
-            return self.failures.answer(environ, error)
         except Exception as error:  # noqa: BLE001 - fails closed whatever it was.
-            log_unforeseen(_log, "an error that nobody foresaw", error)
-            return self.failures.answer(environ, GatewayError(INTERNAL))
+            return self.failures.answer(environ, problem_of(error))
 
     def answer(
         self, outcome: Response | Admitted, environ: dict[str, Any], start_response: StartResponse
@@ -247,8 +241,7 @@ class Gateway:
         except GatewayError:
             raise
         except Exception as error:
-            log_unforeseen(_log, "an error that nobody foresaw", error)
-            raise GatewayError(INTERNAL) from error
+            raise problem_of(error) from error
 
     def _renewed(self, request: Request, route: Route, held: HeldSession) -> Response | Admitted | None:
         renewed = self.authenticator.after_rejection(held)

@@ -7,7 +7,19 @@ from collections.abc import Iterator
 from pathlib import PurePath
 from traceback import walk_tb
 
+from gateway.errors import INTERNAL, GatewayError
+
 MAX_CAUSES = 5
+
+_log = logging.getLogger("gateway")
+
+
+def problem_of(error: BaseException) -> GatewayError:
+    """Return an error as one that can be told: those that nobody foresaw are `internal_error`, and logged."""
+    if isinstance(error, GatewayError):
+        return error
+    log_unforeseen(_log, "an error that nobody foresaw", error)
+    return GatewayError(INTERNAL, type(error).__name__)
 
 
 def log_unforeseen(log: logging.Logger, what: str, error: BaseException) -> None:

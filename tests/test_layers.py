@@ -58,7 +58,7 @@ ORDER: Final = (
     (
         "failures", "admission", "logs", "assembly", "endpoint_assembly", "app",
         "lane", "lane.incoming", "lane.at_once", "lane.recollection", "lane.request_reader", "lane.request_queue",
-        "lane.serving", "lane.patience", "lane.client_answer", "lane.hanging_up", "lane.problems", "lane.inlet",
+        "lane.serving", "lane.patience", "lane.client_answer", "lane.hanging_up", "lane.inlet",
         "lane.client",
         "lane.records", "lane.tls", "lane.listening", "lane.chunks", "lane.fetching", "lane.uses",
         "lane.upstream", "lane.pool", "lane.origins", "lane.tunnel", "lane.heads", "lane.passing_body", "lane.acting",

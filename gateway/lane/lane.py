@@ -23,11 +23,10 @@ from gateway.lane.forwarding import Forwarding
 from gateway.lane.in_thread import InThread, Outcome
 from gateway.lane.incoming import Incoming
 from gateway.lane.origins import LaneUpstream
-from gateway.lane.problems import problem_of
 from gateway.lane.tunnel import MAX_TUNNELS, Tunnel
 from gateway.lane.uses import Uses
 from gateway.store import HeldSession
-from gateway.unforeseen import log_unforeseen
+from gateway.unforeseen import log_unforeseen, problem_of
 
 TICK_SECONDS = 1.0
 WATCH_AFTER_SECONDS = 1.0

@@ -11,7 +11,7 @@ from werkzeug import Response
 
 from gateway.errors import REQUEST_INCOMPLETE, GatewayError
 from gateway.inner import Admitted
-from gateway.lane.problems import problem_of
+from gateway.unforeseen import problem_of
 from gateway.upstream_answer import Head
 
 Outcome = Response | Admitted

@@ -2,6 +2,7 @@
 # make quick  the tests in process without real peers; under a minute on four cores, a minute and a half on two
 # make test   all tests; those with real peers are skipped where the peer is missing, unless GATEWAY_TEST_REAL=1
 #            then those in process once more, through the lane
+# make peers  the packages of npm and of Python that tests with real peers ask for
 # make conformance  docs/CONFORMANCE.md from a run of the conformance tests
 # make fuzz   200,000 odd inputs and more, counted by target; FUZZ_INPUTS and FUZZ_SEED change the run
 # make reliability  what is killed and stormed, in large numbers, into docs/RELIABILITY.md; about 40 minutes
@@ -26,7 +27,10 @@ READY := .venv/.ready
 # Where it forbids Python to keep what it has compiled, each run would compile 500 modules anew, for each core.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo quick test fuzz reliability chaos scaling bench lint format docs screenshots site conformance audit sbom lock clean
+PEERS := $(patsubst %/package-lock.json,%/node_modules/.ready,$(wildcard tests/peers/*/package-lock.json)) \
+	$(patsubst %/requirements.txt,%/.venv/.ready,$(wildcard tests/peers/*/requirements.txt))
+
+.PHONY: demo quick test peers fuzz reliability chaos scaling bench lint format docs screenshots site conformance audit sbom lock clean
 
 demo: $(RUNTIME)
 	PYTHONPATH=$(CURDIR) $(BIN)/python -m gateway demo
@@ -38,6 +42,17 @@ test: $(READY)
 	$(BIN)/pytest -q -n auto --ignore tests/processes
 	$(BIN)/pytest tests/processes
 	GATEWAY_TEST_FACE=lane $(BIN)/pytest -q -n auto -m "not slow" --ignore tests/processes
+
+peers: $(PEERS)
+
+tests/peers/%/node_modules/.ready: tests/peers/%/package-lock.json
+	cd tests/peers/$* && npm ci
+	touch $@
+
+tests/peers/%/.venv/.ready: tests/peers/%/requirements.txt
+	$(PYTHON) -m venv tests/peers/$*/.venv
+	tests/peers/$*/.venv/bin/pip install -q --disable-pip-version-check --require-hashes -r $<
+	touch $@
 
 fuzz: $(READY)
 	cd tests && ../$(BIN)/python -m fuzz

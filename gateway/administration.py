@@ -12,6 +12,7 @@ from gateway.errors import PARAMETER_REFUSED, GatewayError
 from gateway.loss import REMEMBERED_SECONDS, Loss, loss_note
 from gateway.revocation import everyone_name, sid_name, subject_name
 from gateway.store import SessionStore
+from gateway.telemetry import Event, Kind, Silence, Telemetry
 
 MAX_LISTED = 1000
 
@@ -35,9 +36,10 @@ class Wanted:
 class Administration:
     """The verbs of who runs the gateway; `issuers` are the providers that a user or a login may be of."""
 
-    def __init__(self, *, store: SessionStore, issuers: Sequence[str]) -> None:
+    def __init__(self, *, store: SessionStore, issuers: Sequence[str], telemetry: Telemetry | None = None) -> None:
         self._store = store
         self._issuers = issuers
+        self._telemetry = telemetry or Silence()
 
     def sessions(self, wanted: Wanted) -> list[Card]:
         """List living sessions, at most MAX_LISTED; raises `StoreUnavailable` and `UnlistableStore`."""
@@ -54,6 +56,9 @@ class Administration:
         for name in self._mark_names(wanted):
             self._store.mark(name)
         _log.warning("sessions were revoked: %s", _words(wanted))
+        self._telemetry.happened(
+            Event(kind=Kind.REVOCATION, way="administration", subject=wanted.sub, detail=_words(wanted))
+        )
 
     def _found(self, wanted: Wanted) -> Iterator[Card]:
         names = set(self._mark_names(wanted))

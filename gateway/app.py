@@ -12,45 +12,50 @@ from wsgiref.types import StartResponse, WSGIApplication
 from werkzeug import Response
 
 from gateway.admission import Admission
-from gateway.assembly import Outside, make_authenticator, make_bearer, make_providers, make_store, make_upstreams
+from gateway.assembly import (
+    Outside,
+    make_authenticator,
+    make_bearer,
+    make_providers,
+    make_store,
+    make_teller,
+    make_upstreams,
+)
 from gateway.bearer import insufficient
 from gateway.config import Settings, load_settings, load_standalone_settings, parse_settings, wrapping
 from gateway.console.tape import Recorder
 from gateway.cookies import session_handles
 from gateway.cors import Cors
-from gateway.endpoint_assembly import Parts, lay_out_endpoints, make_form, make_inspector, make_login, make_responses
+from gateway.endpoint_assembly import (
+    Parts,
+    lay_out_endpoints,
+    make_form,
+    make_inspector,
+    make_login,
+    make_responses,
+    make_sign_in,
+)
 from gateway.endpoints.request import Request
 from gateway.endpoints.table import Endpoint
-from gateway.errors import (
-    ACCESS_DENIED,
-    INTERNAL,
-    METHOD_REFUSED,
-    STORE_PER_PROCESS,
-    GatewayError,
-)
+from gateway.errors import ACCESS_DENIED, INTERNAL, METHOD_REFUSED, STORE_PER_PROCESS, GatewayError
 from gateway.failures import Failures
 from gateway.headers import Headers
 from gateway.identity import Identities
 from gateway.inner import Admitted, nothing_here
 from gateway.logs import log_to_stderr
-from gateway.oidc.challenge import StepUp
 from gateway.open_streams import OpenStreams
-from gateway.policy import (
-    SAFE_METHODS,
-    Decision,
-    RouteTable,
-    Verdict,
-    asks_who,
-    bearer_ways,
-    decide_all,
-    fitting_session,
-)
+from gateway.policy import SAFE_METHODS, Decision, RouteTable, Verdict, asks_who, decide_all, fitting_session
 from gateway.reactions import Reactions, is_repeatable
 from gateway.request_context import Environ
+from gateway.request_notes import notes_of
 from gateway.route import Route, Token
 from gateway.session import Session
+from gateway.shedding import Shedding
 from gateway.store import HeldSession
 from gateway.target import RequestTarget, read_target
+from gateway.telemetry import Decision as Decided
+from gateway.telemetry import Silence
+from gateway.tracing import make_tracing, trace_rules
 from gateway.unforeseen import problem_of
 from gateway.upstream_tokens import UpstreamTokens
 
@@ -69,10 +74,13 @@ class Gateway:
         self.cors = Cors(settings.cors_origins)
         self._clock = outside.clock
         self._responses = make_responses(settings, outside)
-        self.failures = Failures(self._responses)
+        self.failures = Failures(self._responses, outside.telemetry, outside.clock)
+        self._shedding = Shedding(settings.limits.requests, self.failures, self.cors)
+        self.teller = make_teller(settings, outside)
         inspector = make_inspector(settings, self.providers, self.store, recorder, outside)
         self._login = make_login(settings, self.authenticator, self.store, self._responses, inspector, outside)
-        self._form = make_form(settings, self.authenticator, self._responses, outside)
+        form = make_form(settings, self.authenticator, self._responses, outside)
+        self._sign_in = make_sign_in(settings, self._login, form, self._responses, outside)
         self.endpoints = lay_out_endpoints(
             Parts(
                 settings=settings,
@@ -83,7 +91,7 @@ class Gateway:
                 tokens=self.tokens,
                 bearer=self._bearer,
                 login=self._login,
-                form=self._form,
+                form=form,
                 recorder=recorder,
                 forward=self.outcome,
                 outside=outside,
@@ -116,6 +124,12 @@ class Gateway:
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request, or hand it to the inner app."""
+        return self.teller.around(self._taken_on, environ, start_response)
+
+    def _taken_on(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        return self._shedding.around(self._respond, environ, start_response)
+
+    def _respond(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         return self.answer(self.outcome(environ), environ, start_response)
 
     def outcome(self, environ: Environ) -> Response | Admitted:
@@ -141,11 +155,14 @@ class Gateway:
         if self.is_astray(environ):
             raise GatewayError(STORE_PER_PROCESS, "session.store.type: memory serves one process; use file or redis")
         target = read_target(environ, self.settings.trusted_proxies, self.settings.trusted_hops)
-        request = Request(target=target, environ=environ)
+        request, notes = Request(target=target, environ=environ), notes_of(environ)
+        notes.client = target.client
         endpoint = self.endpoints.at(target.path)
         if endpoint is not None:
+            notes.decided(Decided.ENDPOINT, self.endpoints.place(target.path))
             return self._answered(request, endpoint)
         routes = self.routes.match_all(target)
+        notes.route = routes[0].path
         client = self._bearer.session(environ.get("HTTP_AUTHORIZATION"), routes, target.client)
         if client is not None:
             return self._judged_client(request, routes, client)
@@ -173,10 +190,14 @@ class Gateway:
         decision = self.decision(routes, session, request.target)
         if decision.verdict is Verdict.ALLOW:
             return self.admitted(request, routes[0], session, None if session is None else held, renewed=renewed)
+        notes = notes_of(request.environ)
+        notes.session = session
         if decision.verdict is Verdict.LOGIN:
-            return self._challenge(request, routes)
+            notes.decided(Decided.LOGIN, routes[0].path)
+            return self._sign_in.challenge(request, routes)
         if decision.step_up is not None and session is not None:
-            return self._step_up(request, routes[0], session, decision.step_up)
+            notes.decided(Decided.STEP_UP, routes[0].path)
+            return self._sign_in.step_up(request, routes[0], session, decision.step_up)
         return self.failures.answer(request.environ, _refusal(decision))
 
     def decision(
@@ -210,6 +231,7 @@ class Gateway:
         renewed: bool = False,
     ) -> Admitted:
         """Let a request in that was allowed; raises as `Admission.authorization` does."""
+        notes_of(request.environ).admitted(request.target.client, route, session)
         authorization = self._admission.authorization(request, route, session)
         react = None
         if held is not None:
@@ -246,7 +268,7 @@ class Gateway:
     def _renewed(self, request: Request, route: Route, held: HeldSession) -> Response | Admitted | None:
         renewed = self.authenticator.after_rejection(held)
         if renewed is None:
-            return self._sign_in(request, [route])  # A form is gone, and cannot be kept.
+            return self._sign_in.anew(request, [route])  # A form is gone, and cannot be kept.
         same = renewed.session.access_token == held.session.access_token
         repeats = request.target.method in SAFE_METHODS and is_repeatable(request.environ)
         if same or not repeats:
@@ -254,25 +276,6 @@ class Gateway:
         # With the tokens, what is said of the user may be new, too.
         routes = self.routes.match_all(request.target)
         return self._judged(request, routes, renewed, renewed=True)
-
-    def _challenge(self, request: Request, routes: Sequence[Route]) -> Response:
-        kept = self._form.keep(request) if routes[0].keep_forms else None
-        return self._sign_in(request, routes) if kept is None else kept
-
-    def _sign_in(self, request: Request, routes: Sequence[Route]) -> Response:
-        # A login ends at the host of `public_url`, and is of no use to a route of other hosts.
-        elsewhere = bool(routes[0].hosts) and request.target.host != self.settings.rules.public_host
-        if not request.target.navigation or not routes[0].redirect_to_login or elsewhere:
-            return self._responses.unauthorized(bearer=bool(bearer_ways(routes)))
-        if self.settings.keep_fragment:
-            return self._responses.fragment(request.target.raw, accept_language=request.accept_language)
-        provider = next((route.provider for route in routes if route.provider), "")
-        return self._login.challenge(request, provider, routes[0].requirement.demand)
-
-    def _step_up(self, request: Request, route: Route, session: Session, demand: StepUp) -> Response:
-        if not request.target.navigation or not route.redirect_to_login:
-            return self._responses.step_up_required(demand)
-        return self._login.step_up(request, session, demand)
 
 
 def _refusal(decision: Decision) -> GatewayError:
@@ -286,4 +289,6 @@ def create_app() -> Gateway:
     """
     settings = load_standalone_settings(None, os.environ)
     log_to_stderr(settings.log_level)
-    return Gateway(settings, None, Outside())
+    traces = trace_rules(settings, os.environ)
+    told = make_tracing(settings, os.environ) if traces.takes_part else Silence()
+    return Gateway(settings, None, Outside(telemetry=told, traces=traces))

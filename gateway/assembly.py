@@ -8,7 +8,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from urllib.parse import urlsplit
 
@@ -16,19 +16,31 @@ from gateway.authenticator import Authenticator
 from gateway.back_channel import CALLS_OF_ONE_AMONG_SEVERAL, UNLIMITED_CALLS, BackChannel
 from gateway.backends.base import Backend
 from gateway.backends.choice import make_backend
+from gateway.backends.told import ToldBackend
 from gateway.bearer import BearerRules, BearerTokens
 from gateway.config import Settings
 from gateway.config_provider import ProviderSettings
 from gateway.config_upstream import UNIX, UpstreamSettings
 from gateway.console.tape import Recorder
+from gateway.login_limit import LoginLimit
 from gateway.oidc.messages import Entropy, Transport
 from gateway.provider import Provider
 from gateway.store import Clock, SessionStore
+from gateway.telemetry import Silence, Telemetry
+from gateway.teller import Teller
 from gateway.tls import tls_context
+from gateway.trace_context import NO_TRACES, TraceRules
 from gateway.transport import RequestsTransport
 from gateway.upstream import Upstream
 from gateway.upstream_origin import Origin
 
+_PRIVATE = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10",
+        "::1/128", "fc00::/7", "fe80::/10",
+    )
+)  # fmt: skip
 _ANYWHERE = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 
 
@@ -47,6 +59,8 @@ class Outside:
     entropy: Entropy = secrets.token_bytes
     sleep: Callable[[float], None] = time.sleep
     process: Callable[[], str] = process_name
+    telemetry: Telemetry = field(default_factory=Silence)
+    traces: TraceRules = NO_TRACES
 
 
 def make_providers(settings: Settings, outside: Outside, recorder: Recorder | None = None) -> Mapping[str, Provider]:
@@ -64,8 +78,8 @@ def make_providers(settings: Settings, outside: Outside, recorder: Recorder | No
 
 def make_store(settings: Settings, outside: Outside) -> SessionStore:
     """Make the store of sessions; raises `StoreUnavailable`."""
-    return SessionStore(
-        backend=outside.backend or make_backend(settings.store),
+    store = SessionStore(
+        backend=_backend(settings, outside),
         ring=settings.ring,
         realm=settings.public_url,
         lifetimes=settings.lifetimes,
@@ -73,6 +87,16 @@ def make_store(settings: Settings, outside: Outside) -> SessionStore:
         entropy=outside.entropy,
         local_cache=settings.local_cache,
     )
+    outside.telemetry.watch("local_cache_hits", lambda: store.copies.hits)
+    outside.telemetry.watch("local_cache_misses", lambda: store.copies.misses)
+    return store
+
+
+def _backend(settings: Settings, outside: Outside) -> Backend:
+    backend = outside.backend or make_backend(settings.store)
+    if isinstance(outside.telemetry, Silence):
+        return backend
+    return ToldBackend(backend, name=settings.store.type, telemetry=outside.telemetry, clock=outside.clock)
 
 
 def make_authenticator(
@@ -86,6 +110,7 @@ def make_authenticator(
         clock=outside.clock,
         entropy=outside.entropy,
         sleep=outside.sleep,
+        telemetry=outside.telemetry,
     )
 
 
@@ -103,6 +128,13 @@ def make_bearer(
     return BearerTokens(providers=providers, store=store, rules=rules, clock=outside.clock)
 
 
+def make_login_limit(settings: Settings, outside: Outside) -> LoginLimit:
+    """Make what counts logins by the address that begins them."""
+    # Where no proxy is named, a private address is likely to be that of one, with all clients behind it.
+    named = bool(settings.trusted_proxies or settings.trusted_hops)
+    return LoginLimit(settings.limits, shared=settings.trusted_proxies if named else _PRIVATE, clock=outside.clock)
+
+
 def make_upstreams(settings: Settings) -> Mapping[str, Upstream]:
     """Make the upstreams by their name or URL."""
     return {name: _upstream(settings, one) for name, one in settings.upstreams.items()}
@@ -115,12 +147,31 @@ def back_channel(
     transport = outside.transport or transport_of(settings)
     limit = UNLIMITED_CALLS if alone else CALLS_OF_ONE_AMONG_SEVERAL
     transport = transport if recorder is None else recorder.around(transport)
-    return BackChannel(transport=transport, clock=outside.clock, entropy=outside.entropy, max_calls=limit)
+    return BackChannel(
+        transport=transport,
+        clock=outside.clock,
+        entropy=outside.entropy,
+        max_calls=limit,
+        name=settings.name,
+        telemetry=outside.telemetry,
+    )
 
 
 def transport_of(settings: ProviderSettings) -> Transport:
     """Make what carries calls to a provider over the network."""
     return RequestsTransport(verify=settings.verify_tls, timeout=settings.timeout, certificate=settings.certificate)
+
+
+def make_teller(settings: Settings, outside: Outside) -> Teller:
+    """Make what tells of requests."""
+    return Teller(
+        outside.telemetry,
+        clock=outside.clock,
+        entropy=outside.entropy,
+        trusted=settings.trusted_proxies,
+        hops=settings.trusted_hops,
+        traces=outside.traces,
+    )
 
 
 def _upstream(settings: Settings, upstream: UpstreamSettings) -> Upstream:
@@ -132,6 +183,7 @@ def _upstream(settings: Settings, upstream: UpstreamSettings) -> Upstream:
         pseudonym=f"gateway-{sha256(settings.public_url.encode('utf-8')).hexdigest()[:12]}",
         health_path=upstream.health_path,
         health_interval=upstream.health_interval,
+        most=settings.limits.upstream_requests,
     )
 
 

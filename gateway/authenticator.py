@@ -34,6 +34,7 @@ from gateway.provider import Provider
 from gateway.renewal import Renewal
 from gateway.session import MAX_LOGIN_BYTES, Lifetimes, Login, Session, new_session, size_of
 from gateway.store import Clock, HeldSession, SessionStore, session_id
+from gateway.telemetry import Telemetry
 from gateway.token_revocation import TokenRevocation
 
 _STATE_BYTES = 32
@@ -71,6 +72,7 @@ class Authenticator:
         clock: Clock,
         entropy: Entropy,
         sleep: Callable[[float], None],
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._providers = providers
         self._store = store
@@ -85,6 +87,7 @@ class Authenticator:
             clock=clock,
             sleep=sleep,
             discard=self._revocation.of_tokens,
+            telemetry=telemetry,
         )
 
     @property

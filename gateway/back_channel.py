@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from urllib.parse import urlsplit
 
-from gateway.errors import PROVIDER_UNREACHABLE, ConnectionLost, ProviderUnavailable
+from gateway.errors import INTERNAL, PROVIDER_UNREACHABLE, ConnectionLost, GatewayError, ProviderUnavailable
 from gateway.kept import Clock
 from gateway.oidc.dpop import DPoPKey, demands_nonce, offered_nonce, with_proof
 from gateway.oidc.messages import Call, Entropy, Moment, Reply, Transport
+from gateway.telemetry import OK, Called, Peer, Silence, Telemetry
 
 UNLIMITED_CALLS = 10_000
 """More than there are threads."""
 
 CALLS_OF_ONE_AMONG_SEVERAL = 12
 """Of the 32 threads of a worker, so that two slow providers leave a third room."""
+
+REFUSED, FAILED = "refused", "failed"
+"""The outcomes of calls that were answered with a status of 400 and more, and of 500 and more."""
 
 Build = Callable[[Moment], Call]
 """Builds a call for a moment; a repeated call is built anew, since no assertion may be used twice."""
@@ -30,29 +35,66 @@ class BackChannel:
     """
 
     def __init__(
-        self, *, transport: Transport, clock: Clock, entropy: Entropy, max_calls: int = UNLIMITED_CALLS
+        self,
+        *,
+        transport: Transport,
+        clock: Clock,
+        entropy: Entropy,
+        max_calls: int = UNLIMITED_CALLS,
+        name: str = "",
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._places = threading.BoundedSemaphore(max_calls)
         self._transport = transport
         self._clock = clock
         self._entropy = entropy
         self._nonces: dict[str, str] = {}
+        self._name = name
+        self._telemetry = telemetry or Silence()
 
     def moment(self) -> Moment:
         """Return now, with a source of randomness."""
         return Moment(now=int(self._clock()), entropy=self._entropy)
 
-    def send(self, build: Build, key: DPoPKey | None = None, *, access_token: str | None = None) -> Reply:
+    def send(
+        self, operation: str, build: Build, key: DPoPKey | None = None, *, access_token: str | None = None
+    ) -> Reply:
         """Send a call; with a key, prove that it is ours, and once more when the server names a nonce to use.
 
-        `access_token` is for calls that present one; it goes out bound to the proof. Raises `ProviderUnavailable`.
+        `operation` is what is told of it. `access_token` is for calls that present one; it goes out bound to the proof.
+        Raises `ProviderUnavailable`.
         """
         if not self._places.acquire(blocking=False):
             raise ProviderUnavailable(PROVIDER_UNREACHABLE, "too many calls are under way", retry_after=1)
         try:
-            return self._transport(build(self.moment())) if key is None else self._proven(build, key, access_token)
+            return self._told(operation, partial(self._sent, build, key, access_token))
         finally:
             self._places.release()
+
+    def _told(self, operation: str, send: Callable[[], Reply]) -> Reply:
+        began, outcome = self._clock(), INTERNAL.code
+        try:
+            reply = send()
+        except GatewayError as error:
+            outcome = error.code
+            raise
+        else:
+            outcome = OK if reply.status < 400 else REFUSED if reply.status < 500 else FAILED
+            return reply
+        finally:
+            self._telemetry.called(
+                Called(
+                    peer=Peer.PROVIDER,
+                    name=self._name,
+                    operation=operation,
+                    outcome=outcome,
+                    began_at=began,
+                    seconds=max(0.0, self._clock() - began),
+                )
+            )
+
+    def _sent(self, build: Build, key: DPoPKey | None, access_token: str | None) -> Reply:
+        return self._transport(build(self.moment())) if key is None else self._proven(build, key, access_token)
 
     def _proven(self, build: Build, key: DPoPKey, access_token: str | None) -> Reply:
         server = "authorization server" if access_token is None else "resource"

@@ -17,6 +17,7 @@ from gateway.cli_failure import CONFIGURATION_EXIT_CODE, fail
 from gateway.config import Settings, load_standalone_settings
 from gateway.config_sources import ConfigurationError
 from gateway.errors import GatewayError, StoreUnavailable
+from gateway.tracing import check_tracing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +61,20 @@ def check(path: str | None, *, as_json: bool) -> None:
 def standalone_settings(path: str | None) -> Settings:
     """Load the settings of a gateway that stands alone, or say what is wrong and exit."""
     try:
-        return load_standalone_settings(path, os.environ)
+        return _loaded(path)
     except ConfigurationError as error:
         fail(str(error))
 
 
+def _loaded(path: str | None) -> Settings:
+    settings = load_standalone_settings(path, os.environ)
+    check_tracing(settings, os.environ)
+    return settings
+
+
 def _settings(path: str | None) -> Settings:
     try:
-        return load_standalone_settings(path, os.environ)
+        return _loaded(path)
     except ConfigurationError as error:
         click.echo(json.dumps({"ok": False, "problems": error.problems, "checks": []}, indent=2))
         sys.exit(CONFIGURATION_EXIT_CODE)

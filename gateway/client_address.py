@@ -31,6 +31,16 @@ def counted_client(environ: Mapping[str, Any], hops: int) -> str:
     return "" if parsed is None else str(parsed)
 
 
+def counted_place(client: str, shared: Sequence[Network]) -> str:
+    """Name what is counted for a client: its address, in IPv6 its network, where anybody has more than we remember.
+
+    Empty where the address is not known, or is of `shared`, which may each stand for many clients.
+    """
+    if not client or any(ipaddress.ip_address(client) in network for network in shared):
+        return ""
+    return str(ipaddress.ip_network((client.partition("%")[0], 64), strict=False)) if ":" in client else client
+
+
 def forwarded_for(environ: Mapping[str, Any], *, peer_trusted: bool) -> str:
     """Write `X-Forwarded-For` anew, whoever spoke to us last; what came counts only from a peer that is trusted."""
     peer = str(_address(environ.get("REMOTE_ADDR", "")) or environ.get("REMOTE_ADDR", ""))

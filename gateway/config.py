@@ -12,65 +12,36 @@ from pydantic import ValidationError
 
 from gateway.catalogue_files import read_locales
 from gateway.client_address import Network
-from gateway.config_console_model import ConsoleModel
-from gateway.config_model import DEFAULT_PROVIDER, Document, ForwardAuthModel, SessionModel, StoreModel
+from gateway.config_model import DEFAULT_PROVIDER, Document
 from gateway.config_provider import OwnAddresses, ProviderSettings, provider_settings
-from gateway.config_route import requirement_of, route_of
+from gateway.config_route import route_of
 from gateway.config_route_model import RouteModel
+from gateway.config_sections import (
+    ConsoleSettings,
+    ForwardAuthSettings,
+    StoreSettings,
+    console_of,
+    forward_auth_of,
+    lifetimes_of,
+    limits_of,
+    store_of,
+)
 from gateway.config_sources import ConfigurationError, Sources, overlay, read_sources
+from gateway.config_tracing_model import TracingSettings, tracing_of
 from gateway.config_upstream import UpstreamSettings, upstreams_of
 from gateway.cookies import CookiePolicy
 from gateway.headers import HeaderRules, header_rules
+from gateway.limits import Limits
 from gateway.oidc.access_token import AccessTokenRules
 from gateway.oidc.client import SenderConstraint
 from gateway.oidc.keys import OwnKey
 from gateway.page_templates import read_templates
-from gateway.route import Requirement, Route
+from gateway.route import Route
 from gateway.sealing import KeyRing
 from gateway.session import Lifetimes
 
 UNREGISTERED = "(not registered yet)"
 """Stands for what a provider has not told us yet."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreSettings:
-    """Where sessions are kept."""
-
-    type: str
-    path: str
-    url: str = field(repr=False)
-    prefix: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForwardAuthSettings:
-    """How proxies ask and what they are told; `cache` is in seconds, `method_header` empty where none is named."""
-
-    enabled: bool
-    uri_header: str
-    method_header: str
-    ext_authz: bool
-    redirects: bool
-    access_token: bool
-    cache: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsoleSettings:
-    """The developer's console: whom it is for, and what may be chosen there for a login.
-
-    A `requirement` that asks nothing lets everybody in who is signed in, and anybody sign in; only on localhost.
-    """
-
-    enabled: bool
-    requirement: Requirement
-    parameters: tuple[str, ...]
-
-    @property
-    def is_guarded(self) -> bool:
-        """Whether somebody has to be signed in before anything is shown."""
-        return self.requirement != Requirement()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +73,9 @@ class Settings:
     admin_tokens: tuple[str, ...] = field(repr=False)
     templates: Mapping[str, str] = field(repr=False)
     locales: Mapping[str, bytes] = field(repr=False)
+    limits: Limits
     console: ConsoleSettings
+    tracing: TracingSettings
     log_level: str
 
     @property
@@ -198,12 +171,9 @@ def settings_of(document: Document) -> Settings:
     callback_path = document.callback_path or f"{document.prefix}/callback"
     post_logout_path = document.post_logout_path or f"{document.prefix}/signed_out"
     ring = KeyRing.of([secret.get_secret_value() for secret in document.session.secret])
-    scheme = urlsplit(document.public_url).scheme
     providers = _providers(document, callback_path, document.public_url + post_logout_path)
-    posted = any(one.client.expects_form for one in providers.values())
-    cookies = CookiePolicy(name=document.session.cookie_name, secure=scheme == "https", ring=ring, cross_site=posted)
-    asked = [document.upstream or "", *(route.upstream for route in document.routes if route.upstream is not None)]
-    used = dict.fromkeys(name for name in asked if name)
+    cookies = _cookies(document, ring, providers)
+    used = dict.fromkeys(filter(None, [document.upstream, *(route.upstream for route in document.routes)]))
     upstreams = upstreams_of(document.upstreams, set(used), document.upstream_connection)
     addresses = {name: one.address for name, one in upstreams.items()}
     trusted, upstream = frozenset(document.cors.origins), document.upstream or ""
@@ -218,9 +188,9 @@ def settings_of(document: Document) -> Settings:
         providers=providers,
         cookies=cookies,
         ring=ring,
-        lifetimes=_lifetimes(document.session),
+        lifetimes=lifetimes_of(document.session),
         local_cache=document.session.local_cache,
-        store=_store(document.session.store),
+        store=store_of(document.session.store),
         identity_keys=document.identity,
         bearer=_bearer(document),
         bearer_cache=document.bearer.cache,
@@ -231,39 +201,21 @@ def settings_of(document: Document) -> Settings:
         upstreams={name: upstreams[name] for name in used},
         trusted_proxies=tuple(ipaddress.ip_network(network) for network in document.trusted_proxies),
         trusted_hops=document.trusted_hops,
-        forward_auth=_forward_auth(document.forward_auth),
+        forward_auth=forward_auth_of(document.forward_auth),
         admin_tokens=tuple(token.get_secret_value() for token in document.admin_token),
         templates={} if document.templates is None else read_templates(Path(document.templates)),
         locales={} if document.locales is None else read_locales(Path(document.locales)),
-        console=_console(document.console),
+        limits=limits_of(document.limits),
+        console=console_of(document.console),
+        tracing=tracing_of(document.tracing),
         log_level=document.log_level,
     )
 
 
-def _lifetimes(model: SessionModel) -> Lifetimes:
-    return Lifetimes(
-        idle=model.idle_timeout,
-        absolute=model.lifetime,
-        refresh_leeway=model.refresh_leeway,
-        refresh_jitter=model.refresh_jitter,
-    )
-
-
-def _forward_auth(model: ForwardAuthModel) -> ForwardAuthSettings:
-    return ForwardAuthSettings(
-        enabled=model.enabled,
-        uri_header=model.uri_header,
-        method_header=model.method_header,
-        ext_authz=model.enabled and model.ext_authz,
-        redirects=model.login == "redirect",
-        access_token=model.access_token,
-        cache=model.cache,
-    )
-
-
-def _console(model: ConsoleModel) -> ConsoleSettings:
-    requirement = requirement_of(model.require)
-    return ConsoleSettings(enabled=model.enabled, requirement=requirement, parameters=tuple(model.parameters))
+def _cookies(document: Document, ring: KeyRing, providers: Mapping[str, ProviderSettings]) -> CookiePolicy:
+    secure = urlsplit(document.public_url).scheme == "https"
+    posted = any(one.client.expects_form for one in providers.values())
+    return CookiePolicy(name=document.session.cookie_name, secure=secure, ring=ring, cross_site=posted)
 
 
 def _bearer(document: Document) -> AccessTokenRules:
@@ -293,8 +245,3 @@ def _providers(document: Document, callback_path: str, post_logout_redirect_uri:
         for name, model in document.named_providers.items()
         for end in ("" if single else f"/{name}",)
     }
-
-
-def _store(model: StoreModel) -> StoreSettings:
-    url = "" if model.url is None else model.url.get_secret_value()
-    return StoreSettings(type=model.type, path=model.path, url=url, prefix=model.prefix)

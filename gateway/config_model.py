@@ -12,9 +12,11 @@ from pydantic import Field, SecretStr, model_validator
 
 from gateway.config_authorization_model import Model
 from gateway.config_console_model import ConsoleModel
+from gateway.config_limits_model import LimitsModel
 from gateway.config_page_values import Locales, Templates
 from gateway.config_provider_model import ProviderModel
 from gateway.config_route_model import BearerModel, CorsModel, RouteModel
+from gateway.config_tracing_model import TracingModel
 from gateway.config_upstream_model import ConnectionModel, UpstreamModel
 from gateway.config_values import (
     COUNT,
@@ -167,6 +169,8 @@ class Document(Model):
     """How nginx, Traefik or Caddy name what they ask about."""
     upstream_connection: ConnectionModel = ConnectionModel()
     """How upstreams are connected to."""
+    limits: LimitsModel = LimitsModel()
+    """How much each process takes on."""
     admin_token: OneOrMore[RingSecret] = []
     """Who sends one of these as a bearer token may list and end sessions at <prefix>/admin/sessions; unset, nobody."""
     templates: Templates | None = None
@@ -175,6 +179,8 @@ class Document(Model):
     """A directory of gettext catalogues that add languages to our pages, or have other texts (docs/pages.md)."""
     console: ConsoleModel = ConsoleModel()
     """The developer's console."""
+    tracing: TracingModel = TracingModel()
+    """Traces of requests, by OpenTelemetry."""
     log_level: Literal["info", "warning", "error"] = "info"
     """How much is logged by a gateway that stands alone; around an app, its logging decides."""
 

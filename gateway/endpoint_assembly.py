@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.administration import Administration
-from gateway.assembly import Outside
+from gateway.assembly import Outside, make_login_limit
 from gateway.authenticator import Authenticator
 from gateway.bearer import BearerTokens
 from gateway.config import Settings
@@ -29,6 +29,7 @@ from gateway.endpoints.table import Endpoints, EndpointsByPath, endpoint_table
 from gateway.languages import languages
 from gateway.provider import Provider
 from gateway.responses import Responses
+from gateway.sign_in import SignIn
 from gateway.single_logout import SingleLogout
 from gateway.store import SessionStore
 from gateway.upstream_tokens import UpstreamTokens
@@ -77,6 +78,7 @@ def make_login(
         authenticator=authenticator,
         responses=responses,
         entropy=outside.entropy,
+        limit=make_login_limit(settings, outside),
         loops=LoopGuard(
             settings=settings,
             authenticator=authenticator,
@@ -86,6 +88,7 @@ def make_login(
             process=outside.process,
         ),
         inspector=inspector,
+        telemetry=outside.telemetry,
     )
 
 
@@ -119,15 +122,27 @@ def make_form(settings: Settings, authenticator: Authenticator, responses: Respo
     )
 
 
+def make_sign_in(
+    settings: Settings, login: LoginEndpoints, form: FormEndpoint, responses: Responses, outside: Outside
+) -> SignIn:
+    """Make what asks for logins."""
+    return SignIn(settings=settings, responses=responses, login=login, form=form, telemetry=outside.telemetry)
+
+
 def lay_out_endpoints(parts: Parts) -> EndpointsByPath:
     """Make the endpoints, and lay them out by path."""
     settings, authenticator, responses = parts.settings, parts.authenticator, parts.responses
-    logout = SingleLogout(providers=parts.providers, store=parts.store)
+    telemetry = parts.outside.telemetry
+    logout = SingleLogout(providers=parts.providers, store=parts.store, telemetry=telemetry)
     issuers = [one.settings.issuer for one in parts.providers.values()]
     endpoints = Endpoints(
         login=parts.login,
         logout=LogoutEndpoints(
-            settings=settings, authenticator=authenticator, responses=responses, entropy=parts.outside.entropy
+            settings=settings,
+            authenticator=authenticator,
+            responses=responses,
+            entropy=parts.outside.entropy,
+            telemetry=telemetry,
         ),
         single_logouts=[
             SingleLogoutEndpoints(provider=one, logout=logout, responses=responses) for one in parts.providers.values()
@@ -152,7 +167,7 @@ def lay_out_endpoints(parts: Parts) -> EndpointsByPath:
         form=parts.form,
         keys=KeysEndpoint(settings=settings, responses=responses),
         administration=AdministrationEndpoint(
-            administration=Administration(store=parts.store, issuers=issuers),
+            administration=Administration(store=parts.store, issuers=issuers, telemetry=telemetry),
             responses=responses,
             tokens=settings.admin_tokens,
         ),

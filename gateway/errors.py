@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+from gateway.limit_problems import OVERLOADED as OVERLOADED
+from gateway.limit_problems import TOO_MANY_LOGINS as TOO_MANY_LOGINS
 from gateway.loop_problems import LOGIN_LOOP_CLOCK as LOGIN_LOOP_CLOCK
 from gateway.loop_problems import LOGIN_LOOP_COOKIE_LOST as LOGIN_LOOP_COOKIE_LOST
 from gateway.loop_problems import LOGIN_LOOP_COOKIE_REPLACED as LOGIN_LOOP_COOKIE_REPLACED
@@ -20,6 +22,7 @@ from gateway.problem import ConnectionLost as ConnectionLost
 from gateway.problem import GatewayError as GatewayError
 from gateway.problem import InvalidGrant as InvalidGrant
 from gateway.problem import Problem as Problem
+from gateway.problem import ProviderBusy as ProviderBusy
 from gateway.problem import ProviderUnavailable as ProviderUnavailable
 from gateway.problem import StoreUnavailable as StoreUnavailable
 from gateway.problem import TooManyRequests as TooManyRequests

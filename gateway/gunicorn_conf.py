@@ -13,6 +13,7 @@ from gateway.config import load_standalone_settings
 from gateway.config_sources import ConfigurationError
 from gateway.cpus import default_workers
 from gateway.errors import StoreUnavailable
+from gateway.tracing import check_tracing
 
 wsgi_app = "gateway.app:create_app()"
 bind = os.environ.get("BIND", "127.0.0.1:4180")
@@ -48,6 +49,7 @@ def on_starting(server: Any) -> None:
         if settings.store.type == "memory" and server.cfg.workers > 1:
             raise ConfigurationError(["session.store.type: memory serves one worker; use file or redis, or -w 1"])
         make_backend(settings.store)
+        check_tracing(settings, os.environ)
     except StoreUnavailable as error:
         print(f"session.store: {error}", file=sys.stderr)  # noqa: T201 - as below.
         sys.exit(2)

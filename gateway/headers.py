@@ -119,6 +119,12 @@ def inner_headers(
     return [*kept_headers(headers, rules), *injected_headers(target, route, session, rules, authorization)]
 
 
+def without(headers: Headers, others: Headers) -> Headers:
+    """Leave out the fields that are among others by their names."""
+    names = {name for name, _ in others}
+    return [pair for pair in headers if pair[0] not in names] if names else headers
+
+
 def kept_headers(headers: Headers, rules: HeaderRules) -> Headers:
     """Keep of what the client sent that which is the client's to say; the first two steps of `inner_headers`."""
     kept = [

@@ -14,11 +14,12 @@ from werkzeug import Response
 
 from gateway.cookies import CookiePolicy
 from gateway.errors import NOT_FOUND, GatewayError
-from gateway.headers import HeaderRules, Headers, client_headers, inner_headers, response_headers, seen_host
+from gateway.headers import HeaderRules, Headers, client_headers, inner_headers, response_headers, seen_host, without
 from gateway.held_answer import HeldAnswer, close_body
 from gateway.open_streams import Watch
 from gateway.request_context import Environ
 from gateway.request_limits import check_fields, limited_body, weight_of
+from gateway.request_notes import NOTES_KEY, notes_of, tag_fields, without_tag
 from gateway.route import Route
 from gateway.session import Session
 from gateway.store import HeldSession
@@ -27,7 +28,7 @@ from gateway.target import RequestTarget
 SESSION_KEY = "gateway.session"
 """Where a wrapped app finds the `Session`, or None on a route that anyone may see."""
 
-_OUR_KEYS = frozenset({"REMOTE_USER", "AUTH_TYPE", "RAW_URI", "REQUEST_URI", SESSION_KEY})
+_OUR_KEYS = frozenset({"REMOTE_USER", "AUTH_TYPE", "RAW_URI", "REQUEST_URI", SESSION_KEY, NOTES_KEY})
 
 
 React = Callable[[int, Headers], "Response | Admitted | None"]
@@ -92,13 +93,24 @@ class Admitted:
 
         environ = self.passage.inner_environ()
         if self.react is None:
-            return self._watched(self.inner(environ, guarded))
+            return self._watched(self._asked(environ, guarded))
         return self._looked_at(self.react, environ, guarded, start_response)
 
     def answer_headers(self, headers: Headers) -> Headers:
         """Turn the fields of the inner app's answer into what goes out: none can overwrite our cookies."""
         own = headers if self.rewrite is None else self.rewrite(headers)
         return response_headers(own, self.cookies, personal=self.personal, vary=self.passage.route.vary)
+
+    def _asked(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        notes = notes_of(self.passage.environ)
+        notes.upstream_begins()
+        try:
+            body = self.inner(environ, start_response)
+        except GatewayError as error:
+            notes.upstream_ends(error.code)
+            raise
+        notes.upstream_ends()
+        return body
 
     def _watched(self, body: Iterable[bytes]) -> Iterable[bytes]:
         return body if self.watch is None or isinstance(body, list | tuple) else self.watch(body)
@@ -107,7 +119,7 @@ class Admitted:
         self, react: React, environ: dict[str, Any], guarded: StartResponse, start_response: StartResponse
     ) -> Iterable[bytes]:
         held = HeldAnswer(guarded)
-        body = held.call(self.inner, environ)
+        body = held.call(self._asked, environ)
         with ExitStack() as stack:  # What reacts may refuse; the connection to the upstream is given back all the same.
             stack.callback(close_body, body)
             other = None if held.released else react(held.status, held.headers)
@@ -165,7 +177,9 @@ def inner_environ(
         SESSION_KEY: None if session is None or route.upstream else replace(session, claims=deepcopy(session.claims)),
     }
     identity = {} if session is None else {"REMOTE_USER": session.subject, "AUTH_TYPE": "OpenIDConnect"}
-    headers = inner_headers(client_headers(environ), target, route, session, rules, authorization)
+    tag = notes_of(environ).tag
+    headers = inner_headers(without_tag(client_headers(environ), tag), target, route, session, rules, authorization)
+    headers += without(tag_fields(tag), headers)
     check_fields(weight_of(headers), route.max_headers)
     body = {} if route.max_body is None else {"wsgi.input": limited_body(environ, route.max_body)}
     return {**kept, **_http_keys(headers), **made, **identity, **body}

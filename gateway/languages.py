@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from gettext import NullTranslations
 from pathlib import Path
+from types import MappingProxyType
 
 from markupsafe import Markup, escape
 from werkzeug.datastructures import LanguageAccept
@@ -94,7 +96,7 @@ def languages(theirs: Mapping[str, bytes]) -> Languages:
 
     `theirs` are compiled catalogues by tag, as `read_locales` returns them.
     """
-    ours = read_locales(SHIPPED)
+    ours = _shipped()
     made: dict[str, Catalogue] = {}
     # A wider language is made before a narrower one that falls back on it.
     for tag in sorted({ENGLISH.tag, *ours, *theirs}, key=lambda tag: (tag != ENGLISH.tag, len(tag), tag)):
@@ -106,6 +108,11 @@ def languages(theirs: Mapping[str, bytes]) -> Languages:
             translations = one
         made[tag.lower()] = Catalogue(tag=tag, direction=_direction(tag), translations=translations)
     return Languages(catalogues=made)
+
+
+@cache
+def _shipped() -> Mapping[str, bytes]:
+    return MappingProxyType(read_locales(SHIPPED))
 
 
 def _parsed(accept_language: str) -> LanguageAccept:

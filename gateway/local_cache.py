@@ -24,7 +24,10 @@ class Ticket:
 
 
 class LocalCache(Generic[T]):
-    """Copies by name, the oldest forgotten first; with `seconds` of 0 it keeps none."""
+    """Copies by name, the oldest forgotten first; with `seconds` of 0 it keeps none.
+
+    `hits` and `misses` count what was asked; threads may lose one now and then, which costs less than a lock.
+    """
 
     def __init__(
         self, seconds: float, clock: Callable[[], float], *, copies: int = MAX_COPIES, weight: int = MAX_WEIGHT
@@ -37,12 +40,16 @@ class LocalCache(Generic[T]):
         self._copies: OrderedDict[str, tuple[float, int, T]] = OrderedDict()
         self._guard = threading.Lock()
         self._endings = 0
+        self.hits = 0
+        self.misses = 0
 
     def get(self, name: str) -> T | None:
         """Return a copy that may still be trusted; a clock that was set back ends the trust too."""
         found = self._copies.get(name)
         if found is None or not 0 <= self._clock() - found[0] < self._seconds:
+            self.misses += 1
             return None
+        self.hits += 1
         return found[2]
 
     def ticket(self) -> Ticket:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
+from functools import cache
 from operator import methodcaller
 from pathlib import Path
+from types import CodeType
+from typing import Any
 
 from jinja2 import (
     BaseLoader,
@@ -15,6 +18,7 @@ from jinja2 import (
     PackageLoader,
     PrefixLoader,
     StrictUndefined,
+    Template,
     TemplateSyntaxError,
     UndefinedError,
 )
@@ -27,9 +31,23 @@ MAX_TEMPLATE_BYTES = 256 * 1024
 OURS = "gateway"
 """Under this name ours stay at hand: `{% extends "gateway/error.html" %}`."""
 
-_SHIPPED = PackageLoader("gateway", "pages")
-
 _log = logging.getLogger("gateway")
+
+
+class _Shipped(PackageLoader):
+    """Our templates, compiled once for all languages: that takes longer than anything else about a page."""
+
+    def load(
+        self,
+        environment: Environment,
+        name: str,
+        globals: MutableMapping[str, Any] | None = None,  # noqa: A002
+    ) -> Template:
+        """Make a template of an environment; raises `TemplateNotFound` where none of ours has that name."""
+        return environment.template_class.from_code(environment, _compiled(name), {} if globals is None else globals)
+
+
+_SHIPPED = _Shipped("gateway", "pages")
 
 
 class PageTemplates:
@@ -94,6 +112,13 @@ def _source(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not UTF-8") from None
+
+
+@cache
+def _compiled(name: str) -> CodeType:
+    environment = _environment(_SHIPPED)
+    source, path, _ = _SHIPPED.get_source(environment, name)
+    return environment.compile(source, name, path)
 
 
 def _loader(replaced: Mapping[str, str]) -> BaseLoader:

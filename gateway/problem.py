@@ -43,6 +43,10 @@ class TooManyRequests(ProviderUnavailable):
     """The provider has had enough of one user, or of us for one grant: it says nothing about the others."""
 
 
+class ProviderBusy(ProviderUnavailable):
+    """The provider did not take one call (503): it may take the next, and most do who shed load."""
+
+
 class ConnectionLost(ProviderUnavailable):
     """The provider hung up before it answered a question that may be asked again."""
 

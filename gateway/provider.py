@@ -15,10 +15,8 @@ from gateway.errors import (
     METADATA_ISSUER_MISMATCH,
     PROVIDER_ANSWER_INVALID,
     TOKEN_ANSWER_INVALID,
-    TOKEN_REFUSED,
     GatewayError,
     ProviderUnavailable,
-    TooManyRequests,
 )
 from gateway.kept import BACKOFF_SECONDS, Clock
 from gateway.oidc.authorization_request import (
@@ -36,7 +34,7 @@ from gateway.oidc.authorization_response import (
     check_authorization_response,
     read_response,
 )
-from gateway.oidc.dpop import DPoPKey, dpop_key_from_text
+from gateway.oidc.dpop import DPoPKey, bound_key
 from gateway.oidc.id_token import (
     Expected,
     IDToken,
@@ -93,7 +91,7 @@ class Provider:
 
         `parameters` are those of this login alone. Raises `metadata_lacking` and, for a push, `pushed_*`.
         """
-        metadata, key = self.metadata(), _key(transaction.dpop_key)
+        metadata, key = self.metadata(), bound_key(transaction.dpop_key)
         jkt = None if key is None else key.thumbprint
         wanted = authorization_parameters(self.client, transaction, self.settings.asked, parameters, jkt=jkt)
         if self.settings.asked.via.pushed or metadata.require_pushed_authorization_requests:
@@ -118,9 +116,9 @@ class Provider:
 
     def redeem(self, response: AuthorizationResponse) -> Login:
         """Turn a checked response into tokens, a checked ID token and userinfo (OIDC Core 3.1.3, 3.3.3, 5.3)."""
-        metadata, key = self.metadata(), _key(response.transaction.dpop_key)
+        metadata, key = self.metadata(), bound_key(response.transaction.dpop_key)
         earlier = self._front_channel_id_token(response)
-        reply = self._channel.send(lambda moment: code_grant(metadata, self.client, response, moment), key)
+        reply = self._channel.send("code", lambda moment: code_grant(metadata, self.client, response, moment), key)
         tokens = self._tokens(reply, response.transaction.scope or self.client.scope)
         if not self.settings.openid:
             return self._login_without_id_token(tokens, key)
@@ -161,7 +159,7 @@ class Provider:
             if endpoint is None:
                 return
             reply = self._channel.send(
-                lambda moment: revocation_call(endpoint, metadata, self.client, token, hint, moment)
+                "revocation", lambda moment: revocation_call(endpoint, metadata, self.client, token, hint, moment)
             )
             raise_if_unavailable(reply, "the revocation endpoint")
         except ProviderUnavailable:
@@ -196,9 +194,7 @@ class Provider:
         return end_session(endpoint, self.client, id_token=id_token, state=state, posted=posted)
 
     def _note_failure(self, session: Session, error: GatewayError) -> None:
-        if isinstance(error, TooManyRequests) or error.problem in (TOKEN_REFUSED, TOKEN_ANSWER_INVALID):
-            self._backoff.begin_with(session.id)
-        elif self._backoff.begin():
+        if self._backoff.note(error, session.id):
             # One line an outage, whatever number of sessions it is about: somebody may be woken by it.
             issuer = self.settings.issuer
             _log.error("provider %s: sessions cannot be renewed, and end with their tokens: %s", issuer, error)
@@ -210,7 +206,9 @@ class Provider:
     def _push(self, metadata: ProviderMetadata, wanted: Parameters, key: DPoPKey | None) -> Reply:
         # A request object is made anew where a push is repeated: none may be seen twice (RFC 9101 10.2).
         return self._channel.send(
-            lambda moment: pushed_call(metadata, self.client, self._signed(metadata, wanted, moment), moment), key
+            "push",
+            lambda moment: pushed_call(metadata, self.client, self._signed(metadata, wanted, moment), moment),
+            key,
         )
 
     def _signed(self, metadata: ProviderMetadata, wanted: Parameters, moment: Moment) -> Parameters:
@@ -248,7 +246,9 @@ class Provider:
         self.published.prepare()  # Once the old refresh token is used, the new one must not be lost for want of keys.
         metadata, old, resource = self.metadata(), session.refresh_token or "", session.resource
         reply = self._channel.send(
-            lambda moment: refresh_grant(metadata, self.client, old, moment, resource), _key(session.dpop_key)
+            "refresh",
+            lambda moment: refresh_grant(metadata, self.client, old, moment, resource),
+            bound_key(session.dpop_key),
         )
         tokens = self._tokens(reply, session.scope)
         if tokens.id_token is None or not self.settings.openid:
@@ -267,7 +267,7 @@ class Provider:
         if endpoint is None or not self.settings.userinfo:
             return {}
         reply = self._channel.send(
-            lambda _: userinfo_call(endpoint, self.client, tokens), key, access_token=tokens.access_token
+            "userinfo", lambda _: userinfo_call(endpoint, self.client, tokens), key, access_token=tokens.access_token
         )
         answer = read_userinfo(reply, self.client)
         if isinstance(answer, SignedToken):
@@ -289,7 +289,3 @@ class Provider:
 
     def _now(self) -> int:
         return int(self._clock())
-
-
-def _key(text: str | None) -> DPoPKey | None:
-    return None if text is None else dpop_key_from_text(text)

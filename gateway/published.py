@@ -79,7 +79,7 @@ class Published:
         if all(name in by_hand for name in required):
             metadata = process_metadata(by_hand, issuer, required=required)
         else:
-            reply = self._channel.send(lambda _: discovery_call(issuer))
+            reply = self._channel.send("discovery", lambda _: discovery_call(issuer))
             metadata = process_discovery(reply, issuer, by_hand, required=required)
         if self._settings.requires_iss:  # FAPI 2.0 5.3.2.2: a provider of that profile always sends it.
             metadata = replace(metadata, authorization_response_iss_parameter_supported=True)
@@ -89,5 +89,5 @@ class Published:
         uri = self.metadata().jwks_uri
         if uri is None:
             raise GatewayError(METADATA_LACKING, "the provider has no jwks_uri")
-        reply = self._channel.send(lambda _: json_call(uri))
+        reply = self._channel.send("jwks", lambda _: json_call(uri))
         return _Keys(signing=process_jwks(reply), encryption=process_encryption_jwks(reply))

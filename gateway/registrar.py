@@ -62,7 +62,9 @@ class Registrar:
             has_certificate=False,
             sender_constraint=SenderConstraint.NONE,
         )
-        reply = self._channel.send(lambda moment: client_credentials_grant(metadata, as_client, client.scope, moment))
+        reply = self._channel.send(
+            "client_credentials", lambda moment: client_credentials_grant(metadata, as_client, client.scope, moment)
+        )
         now = int(self._clock())
         return process_token_reply(reply, client=as_client, requested_scope=client.scope, now=now).access_token
 
@@ -71,17 +73,17 @@ class Registrar:
         endpoint = self._published.metadata().registration_endpoint
         if endpoint is None:
             raise GatewayError(METADATA_LACKING, "the provider has no registration_endpoint")
-        reply = self._channel.send(lambda _: registration_call(endpoint, members, initial_access_token))
+        reply = self._channel.send("registration", lambda _: registration_call(endpoint, members, initial_access_token))
         return process_registration(reply, members, self._settings.issuer)
 
     def update(self, registration: Registration, members: Mapping[str, object]) -> Registration:
         """Replace what is registered by these members."""
-        reply = self._channel.send(lambda _: update_call(registration, members))
+        reply = self._channel.send("registration", lambda _: update_call(registration, members))
         return process_registration(reply, members, self._settings.issuer, previous=registration)
 
     def unregister(self, registration: Registration) -> None:
         """End the registration."""
-        process_deletion(self._channel.send(lambda _: delete_call(registration)))
+        process_deletion(self._channel.send("registration", lambda _: delete_call(registration)))
 
     def wanted(self, extra: Mapping[str, object], software_id: str | None) -> dict[str, object]:
         """Write down what to register: what the configuration says, or the provider's template and where we are."""

@@ -23,8 +23,10 @@ from gateway.oidc.id_token import IDToken
 from gateway.oidc.token_endpoint import TokenSet
 from gateway.provider import Provider
 from gateway.session import Lifetimes, Session
+from gateway.session_events import session_event
 from gateway.single_flight import SingleFlight, StillBusy
 from gateway.store import Clock, HeldSession, SessionStore
+from gateway.telemetry import OK, Kind, Silence, Telemetry
 from gateway.unsaved import Unsaved
 
 WAIT_STEPS = 300
@@ -60,6 +62,7 @@ class Renewal:
         clock: Clock,
         sleep: Callable[[float], None],
         discard: Callable[[str, TokenSet], None],
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._providers = providers
         self._store = store
@@ -67,6 +70,7 @@ class Renewal:
         self._clock = clock
         self._sleep = sleep
         self._discard = discard
+        self._telemetry = telemetry or Silence()
         self._flights: SingleFlight[HeldSession | None] = SingleFlight()
         self._unsaved = Unsaved()
 
@@ -146,11 +150,13 @@ class Renewal:
         try:
             tokens, id_token = provider.refresh(session)
         except ProviderUnavailable as error:
+            self._tell(session, error.code)
             if not session.token_expired(self._now()):
                 return held
             raise GatewayError(SESSION_TOKEN_EXPIRED, str(error), retry_after=error.retry_after) from error
         except GatewayError as error:
             return self._after_refusal(held, error)
+        self._tell(session, OK)
         try:
             return self._written(held, tokens, id_token)
         except StoreUnavailable:
@@ -181,9 +187,15 @@ class Renewal:
         if isinstance(error, InvalidGrant) and current.session.refresh_token != held.session.refresh_token:
             return current  # Another process was first after all; its tokens are in the store.
         _log.warning("session %s ended: the refresh gave %s", held.session.id[:8], error)
+        self._tell(held.session, error.code)
+        ended = session_event(Kind.LOGOUT, held.session, way="provider", detail=str(error))
+        self._telemetry.happened(ended)
         self._store.end(held.session.id)
         self._store.note(loss_note(held.session.id, Loss.REFUSED), REMEMBERED_SECONDS)
         return None
+
+    def _tell(self, session: Session, outcome: str) -> None:
+        self._telemetry.happened(session_event(Kind.REFRESH, session, outcome=outcome))
 
     def _busy(self, held: HeldSession) -> GatewayError:
         return GatewayError(SESSION_BUSY, f"session {held.session.id[:8]}", retry_after=1)

@@ -181,7 +181,7 @@ class Responses:
         else:
             members = {"error": problem.code, "message": problem.title, "reference": reference}
             response = self.members(problem.status, members)
-        if problem.status is HTTPStatus.SERVICE_UNAVAILABLE:
+        if problem.status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
             response.headers["Retry-After"] = str(error.retry_after or RETRY_AFTER_SECONDS)
         if challenge or problem is ADMIN_TOKEN_REQUIRED:
             response.headers["WWW-Authenticate"] = challenge or challenge_text("Bearer", _REALM)

@@ -11,6 +11,7 @@ from gateway.oidc.logout_token import MAX_AGE_OF_IAT, LogoutToken
 from gateway.provider import Provider
 from gateway.revocation import sid_name, sidless_name, subject_name
 from gateway.store import SessionStore
+from gateway.telemetry import Event, Kind, Silence, Telemetry
 
 _log = logging.getLogger("gateway.authenticator")
 
@@ -18,9 +19,12 @@ _log = logging.getLogger("gateway.authenticator")
 class SingleLogout:
     """Ends sessions for several providers over one store; both verbs raise `StoreUnavailable`."""
 
-    def __init__(self, *, providers: Mapping[str, Provider], store: SessionStore) -> None:
+    def __init__(
+        self, *, providers: Mapping[str, Provider], store: SessionStore, telemetry: Telemetry | None = None
+    ) -> None:
         self._providers = providers
         self._store = store
+        self._telemetry = telemetry or Silence()
 
     def back_channel(self, provider_name: str, logout_token: str) -> None:
         """End the sessions that a logout token is about, whether there are any or not.
@@ -40,6 +44,7 @@ class SingleLogout:
             self._store.mark(name, cause)
         self._store.note(use, MAX_AGE_OF_IAT + 2 * provider.client.leeway + 1)
         _log.info("signed out by %s: %s", issuer, "a login" if token.sid is not None else "a user")
+        self._tell(provider_name, issuer, "back_channel", token.subject or "")
 
     def front_channel(self, provider_name: str, issuer: str, sid: str) -> None:
         """End the sessions of a login at the provider; nothing is signed, so that it must be one that we know."""
@@ -51,6 +56,10 @@ class SingleLogout:
         self._store.mark(name)
         self._store.forget_login(name)  # Nobody else's copies are dropped for a frame that is loaded again.
         _log.info("signed out by %s: a login", issuer)
+        self._tell(provider_name, issuer, "front_channel", "")
+
+    def _tell(self, provider: str, issuer: str, way: str, subject: str) -> None:
+        self._telemetry.happened(Event(kind=Kind.LOGOUT, way=way, provider=provider, issuer=issuer, subject=subject))
 
     def _names(self, issuer: str, token: LogoutToken) -> list[str]:
         realm, subject = self._store.realm, token.subject

@@ -78,11 +78,11 @@ class SessionStore:
         self._lifetimes = lifetimes
         self._clock = clock
         self._entropy = entropy
-        self._copies: LocalCache[HeldSession] = LocalCache(local_cache, clock)
+        self.copies: LocalCache[HeldSession] = LocalCache(local_cache, clock)
 
     def copy(self, handle: bytes) -> HeldSession | None:
         """Return this worker's copy of a session where it may still be trusted."""
-        held = self._copies.get(session_id(handle))
+        held = self.copies.get(session_id(handle))
         return None if held is None or held.session.expired(self._now(), self._lifetimes) else held
 
     def recall(self, handle: bytes) -> HeldSession | None:
@@ -97,8 +97,8 @@ class SessionStore:
         """Open the sessions of handles as `load` does, all in two questions to the backend."""
         names = {handle: session_id(handle) for handle in handles}
         for name in names.values():
-            self._copies.drop(name)
-        ticket = self._copies.ticket()
+            self.copies.drop(name)
+        ticket = self.copies.ticket()
         entries = self._entries([_SESSIONS + name for name in names.values()])
         opened: dict[bytes, HeldSession] = {}
         for handle, name in names.items():
@@ -115,7 +115,7 @@ class SessionStore:
                 self.note(loss_note(names[handle], Loss.REVOKED), REMEMBERED_SECONDS)
                 del opened[handle]
             else:
-                self._copies.put(names[handle], held, len(entries[_SESSIONS + names[handle]] or b""), ticket)
+                self.copies.put(names[handle], held, len(entries[_SESSIONS + names[handle]] or b""), ticket)
         return {handle: opened.get(handle) for handle in handles}
 
     def create(self, make: Callable[[str], Session], *, began_at: float) -> HeldSession:
@@ -126,7 +126,7 @@ class SessionStore:
         handle = self._entropy(HANDLE_BYTES)
         session = make(session_id(handle))
         names = self._marks_of(session)
-        ticket = self._copies.ticket()
+        ticket = self.copies.ticket()
         standing = self._standing(names)
         # To the second, which is what the beginning of a login is known to.
         if any(mark is not None and int(mark.set_at) > began_at for mark in standing):
@@ -136,7 +136,7 @@ class SessionStore:
         self._backend.set(_LOGINS + names.login, b"", max(1, session.ends_at - self._now()))
         entry = self._packed(held)
         self._backend.set(_SESSIONS + session.id, entry, self._seconds(session))
-        self._copies.put(session.id, held, len(entry), ticket)
+        self.copies.put(session.id, held, len(entry), ticket)
         return held
 
     def replace(self, held: HeldSession) -> HeldSession | None:
@@ -144,18 +144,18 @@ class SessionStore:
         session = held.session
         written = replace(held, tag=self._entropy(TAG_BYTES))
         entry = self._packed(written)
-        self._copies.drop(session.id)
-        ticket = self._copies.ticket()
+        self.copies.drop(session.id)
+        ticket = self.copies.ticket()
         if not self._backend.replace(_SESSIONS + session.id, held.tag, entry, self._seconds(session)):
             return None
-        self._copies.put(session.id, written, len(entry), ticket)
+        self.copies.put(session.id, written, len(entry), ticket)
         return written
 
     def end(self, session_id: str) -> None:
         """End a session for good: whoever holds a copy cannot write it back."""
-        self._copies.end(session_id)
+        self.copies.end(session_id)
         self._backend.delete(_SESSIONS + session_id)
-        self._copies.end(session_id)
+        self.copies.end(session_id)
 
     def mark(self, name: str, cause: str = "") -> None:
         """End all sessions that have a mark of that name, here at once and elsewhere within `local_cache`.
@@ -166,7 +166,7 @@ class SessionStore:
         if standing is None or standing.cause != cause:
             mark = Mark(value=base64url(self._entropy(_MARK_BYTES)), set_at=self._clock(), cause=cause)
             self._backend.set(_MARKS + name, mark_to_bytes(mark), self._lifetimes.absolute + _MARK_GRACE_SECONDS)
-        self._copies.end_all()
+        self.copies.end_all()
 
     def was_revoked(self, issuer: str, subject: str, sid: str | None, *, since: float) -> bool:
         """Tell whether a user, or the login of a `sid`, was signed out since a time: to the second, in our favour."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import threading
 from collections import OrderedDict
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from gateway.backoff import Backoff
-from gateway.client_address import Network
+from gateway.client_address import Network, counted_place
 from gateway.errors import PROVIDER_UNREACHABLE, GatewayError, Problem, ProviderUnavailable
 from gateway.kept import BACKOFF_SECONDS, Clock, Pause
 from gateway.oidc.introspection import Introspection
@@ -112,7 +111,7 @@ class Refusals:
 
     def check_client(self, client: str) -> None:
         """Raise `ProviderUnavailable` for a client, by its address, of whom too many were refused."""
-        known = self._clients.get(self._place(client))
+        known = self._clients.get(counted_place(client, self._shared))
         left = 0.0 if known is None or known.refused < MAX_REFUSED_OF_ONE else known.pause.left(self._clock())
         if left > 0:
             raise ProviderUnavailable(
@@ -124,17 +123,12 @@ class Refusals:
         pause = Pause(began_at=self._clock(), seconds=REFUSED_SECONDS)
         with self._guard:
             _put(self._tokens, token, _Refused(problem=error.problem, detail=error.detail, pause=pause), MAX_REFUSED)
-            place = self._place(client)
+            place = counted_place(client, self._shared)
             if place:
                 earlier = self._clients.get(place)
                 if earlier is None or earlier.pause.is_over(pause.began_at):
                     earlier = _Count(refused=0, pause=pause)
                 _put(self._clients, place, _Count(refused=earlier.refused + 1, pause=earlier.pause), MAX_CLIENTS)
-
-    def _place(self, client: str) -> str:
-        if not client or any(ipaddress.ip_address(client) in network for network in self._shared):
-            return ""
-        return str(ipaddress.ip_network((client.partition("%")[0], 64), strict=False)) if ":" in client else client
 
 
 def _put(entries: OrderedDict[K, V], key: K, value: V, most: int) -> None:

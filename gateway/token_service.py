@@ -41,7 +41,9 @@ class TokenService:
         """
         metadata, client, issuer = self._published.metadata(), self._client, self._settings.issuer
         accept = JSON_TYPE if client.introspection is None else SIGNED_TYPE
-        reply = self._channel.send(lambda moment: introspection_call(metadata, client, token, moment, accept=accept))
+        reply = self._channel.send(
+            "introspection", lambda moment: introspection_call(metadata, client, token, moment, accept=accept)
+        )
         now = int(self._clock())
         if client.introspection is None:
             return process_introspection(reply, issuer=issuer, leeway=client.leeway, now=now)
@@ -55,7 +57,7 @@ class TokenService:
         """Ask for the JWT that stands for an opaque access token; raises `token_inactive`, `introspection_invalid`."""
         metadata, client = self._published.metadata(), self._client
         reply = self._channel.send(
-            lambda moment: introspection_call(metadata, client, token, moment, accept=PHANTOM_TYPE)
+            "introspection", lambda moment: introspection_call(metadata, client, token, moment, accept=PHANTOM_TYPE)
         )
         return process_phantom(reply, int(self._clock()))
 
@@ -65,6 +67,8 @@ class TokenService:
         Raises `exchange_refused`, `exchange_invalid` and `InvalidGrant`.
         """
         metadata, client = self._published.metadata(), self._client
-        reply = self._channel.send(lambda moment: exchange_grant(metadata, client, token, wanted, moment), key)
+        reply = self._channel.send(
+            "exchange", lambda moment: exchange_grant(metadata, client, token, wanted, moment), key
+        )
         schemes = ("Bearer",) if key is None else ("DPoP",)
         return process_exchange(reply, wanted, int(self._clock()), schemes=schemes)

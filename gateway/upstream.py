@@ -13,6 +13,7 @@ from gateway.background import Background
 from gateway.client_socket import client_socket
 from gateway.errors import INTERNAL, UPSTREAM_UNREACHABLE, GatewayError
 from gateway.headers import client_headers
+from gateway.limits import Places
 from gateway.switching import Switching
 from gateway.tunnel import Tunnels
 from gateway.upstream_answer import Answer, read_answer
@@ -32,6 +33,7 @@ class Upstream:
     """A reverse proxy as a WSGI app: forwards the environ's RAW_URI to one of the origins.
 
     `base` goes before every target, `authority` is the host where none was sent, `pseudonym` names us in `Via`.
+    At most `most` requests, of a number that is not 0, wait for it to begin its answer.
     `health_path` is asked of each origin every `health_interval` seconds where there is one.
     The environ was sanitised before: its HTTP_* are forwarded, but for those that end at this hop.
     """
@@ -45,11 +47,13 @@ class Upstream:
         pseudonym: str,
         health_path: str = "",
         health_interval: float = 10.0,
+        most: int = 0,
     ) -> None:
         self.authority = authority
         self.base = base
         self.pseudonym = pseudonym
         self.origins = Origins(origins)
+        self.places = Places(most, f"wait for {authority}")
         self._health_path = health_path
         self._health_interval = health_interval
         self._tunnels = Tunnels()
@@ -59,22 +63,23 @@ class Upstream:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Forward one request.
 
-        Raises `upstream_unreachable`, `upstream_connect_timeout`, `upstream_read_timeout`, `upstream_answer_invalid`,
-        `request_incomplete` and `forwarding_loop` before `start_response`; the response raises what cuts it short.
+        Raises `overloaded`, `upstream_unreachable`, `upstream_connect_timeout`, `upstream_read_timeout`,
+        `upstream_answer_invalid`, `request_incomplete` and `forwarding_loop` before `start_response`; the response
+        raises what cuts it short.
         """
         if environ["REQUEST_METHOD"] == "OPTIONS" and environ.get("HTTP_MAX_FORWARDS") == "0":
             start_response("204 No Content", [])  # RFC 9110 7.6.2: we are the last to receive it.
             return ()
         if asks_for_websocket(environ):
             return self._upgraded(environ, start_response)
-        done = self._exchange(_read_request(environ, self.authority, self.base, self.pseudonym))
+        done = self._waited_for(_read_request(environ, self.authority, self.base, self.pseudonym))
         return self._answered(done, start_response)
 
     def _upgraded(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         client = client_socket(environ)
         self._tunnels.check()
         request = _read_request(environ, self.authority, self.base, self.pseudonym, upgrade=True)
-        done = self._exchange(request)
+        done = self._waited_for(request)
         if done.answer.head.status != 101:
             return self._answered(done, start_response)
         switching = Switching(self._tunnels, client, done.connection)
@@ -122,6 +127,14 @@ class Upstream:
         """Close the idle connections, and ask nobody any more how it is."""
         self._closed = True
         self.origins.close()
+
+    def _waited_for(self, request: _Request) -> _Exchanged:
+        if request.body == ():
+            with self.places.held():
+                return self._exchange(request)
+        # While a body comes, it is the client that is waited for: clients that are slow must not take all places.
+        self.places.check()
+        return self._exchange(request)
 
     def _exchange(self, request: _Request) -> _Exchanged:
         self.watch_health()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from gateway.headers import Headers
 from gateway.kept import Clock
-from gateway.oidc.dpop import dpop_key_from_text, proof
+from gateway.oidc.dpop import bound_key, dpop_key_from_text, proof
 from gateway.oidc.exchange import ExchangeWanted
 from gateway.oidc.messages import Entropy, Moment
 from gateway.provider import Provider
@@ -79,7 +79,7 @@ class UpstreamTokens:
         return UpstreamToken(scheme=session.token_scheme, text=token.raw, usable_until=usable_until)
 
     def _exchanged(self, wanted: ExchangeWanted, session: Session) -> UpstreamToken:
-        key = None if session.dpop_key is None else dpop_key_from_text(session.dpop_key)
+        key = bound_key(session.dpop_key)
         token = self._providers[session.provider].tokens.exchange(session.access_token, wanted, key)
         end = token.expires_at if token.expires_at is not None else int(self._clock()) + UNKNOWN_LIFETIME_SECONDS
         end = end if session.access_expires_at is None else min(end, session.access_expires_at)

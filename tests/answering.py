@@ -10,7 +10,9 @@ from peers.listener import Answer, Received, run_listener
 
 from gateway import Gateway
 from gateway.assembly import Outside
+from gateway.telemetry import Silence, Telemetry
 from gateway.testing import FakeProvider
+from gateway.trace_context import NO_TRACES, TraceRules
 
 Answering = Callable[[Received], Answer]
 
@@ -22,14 +24,19 @@ def run_before(
     *,
     mode: Mode = "upstream",
     clients: Callable[[FakeProvider], None] | None = None,
+    telemetry: Telemetry | None = None,
+    traces: TraceRules = NO_TRACES,
 ) -> Iterator[Site]:
-    """Run a gateway before what answers; `config` is laid over the usual one, `clients` may change the provider."""
+    """Run a gateway before what answers; `config` is laid over the usual one, `clients` may change the provider.
+
+    `telemetry` and `traces` are as in `run_site`.
+    """
     clock = Clock()
     provider = new_provider(clock)
     if clients is not None:
         clients(provider)
     document = merged(base_config({"type": "memory"}), config or {})
-    outside = Outside(transport=provider.transport, clock=clock)
+    outside = Outside(transport=provider.transport, clock=clock, telemetry=telemetry or Silence(), traces=traces)
     if mode == "wrapped":
         received: list[Received] = []
         gateway = Gateway.from_config(document, outside=outside)(answering_app(answer, received))

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pytest
 from conformance.set_ups import OwnFiles, make_own_files
+from faces import has_face
 from harness import FACE_VARIABLE, Mode, Site, run_site
 from peers import axe_core, browser, node_provider, servers
 from peers.store_places import MISSING, backend, place, store_urls  # noqa: F401 - fixtures for the tests of the stores.
@@ -29,6 +30,13 @@ FIND_MISSING: Final[Mapping[str, Callable[[], str | None]]] = {
     "supply": find_missing_supply,
     **MISSING,
 }
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Pass over a module, in the lane, whose tests are the same in there."""
+    is_test = collection_path.suffix == ".py" and collection_path.name.startswith("test_")
+    in_lane = os.environ.get(FACE_VARIABLE) == "lane"
+    return True if in_lane and is_test and not has_face(collection_path) else None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -71,6 +79,7 @@ def own_files(tmp_path_factory: pytest.TempPathFactory) -> OwnFiles:
 @pytest.fixture
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     """Give a gateway around an app, with sessions in memory, or in the combination that the test's param names."""
+    assert has_face(request.path), "a test that is given a site names its type, for the lane to ask it, too"
     param: tuple[Mode, str] = getattr(request, "param", ("wrapped", "memory"))
     mode, store = param
     settings: dict[str, object] = {"type": store}

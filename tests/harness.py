@@ -19,7 +19,9 @@ from gateway.backends.base import Backend
 from gateway.cookies import session_handles
 from gateway.oidc.messages import Transport
 from gateway.session import Session
+from gateway.telemetry import Silence, Telemetry
 from gateway.testing import Browser, FakeClient, FakeProvider, Page
+from gateway.trace_context import NO_TRACES, TraceRules
 
 ORIGIN: Final = "https://app.example"
 ISSUER: Final = "https://op.example"
@@ -112,11 +114,14 @@ def run_site(
     sleep: Callable[[float], None] = time.sleep,
     backend: Backend | None = None,
     app: WSGIApplication | None = None,
+    telemetry: Telemetry | None = None,
+    traces: TraceRules = NO_TRACES,
 ) -> Iterator[Site]:
     """Run a gateway; `config` is laid over the usual configuration, section by section.
 
     It may be made by a function that is given the provider, and that may also tell it about the gateway.
-    `transport` may put something between gateway and provider, `backend` be the store itself, `app` what is wrapped.
+    `transport` may put something between gateway and provider, `backend` be the store itself, `app` what is wrapped;
+    `telemetry` is told of the gateway's work, `traces` says how the traces of requests begin.
     The provider signs with
     ES256, whose keys cost nothing.
     """
@@ -125,7 +130,12 @@ def run_site(
     over = config(provider) if callable(config) else config or {}
     document = merged(base_config(store or {"type": "memory"}), over)
     outside = Outside(
-        transport=transport(provider) if transport else provider.transport, backend=backend, clock=clock, sleep=sleep
+        transport=transport(provider) if transport else provider.transport,
+        backend=backend,
+        clock=clock,
+        sleep=sleep,
+        telemetry=telemetry or Silence(),
+        traces=traces,
     )
     received: list[Received] = []
     if mode == "wrapped":

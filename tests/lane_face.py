@@ -16,7 +16,7 @@ import uvloop
 
 from gateway import Gateway
 from gateway.lane.lane import Lane
-from gateway.lane.listening import Listening
+from gateway.lane.listening import Listening, room_for
 from gateway.lane.uses import Uses
 
 SECONDS: Final = 20.0
@@ -92,7 +92,8 @@ def run_lane(gateway: Gateway) -> Iterator[LaneFace]:
         lane = Lane(gateway, base=base, keep_alive_seconds=SECONDS, threads=32)
         uses.append(lane.uses)
         with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as sock:
-            listening = Listening(loop, sock, lane.new_client)
+            has_room = room_for(gateway.settings.limits.connections, lane.clients)
+            listening = Listening(loop, sock, lane.new_client, has_room=has_room)
             ports.append(sock.getsockname()[1])
             ready.set()
             await stop.wait()

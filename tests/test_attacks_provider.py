@@ -12,7 +12,7 @@ from oidc.keys import json_reply
 
 from gateway.back_channel import CALLS_OF_ONE_AMONG_SEVERAL, BackChannel
 from gateway.backoff import MAX_SESSIONS, Backoff
-from gateway.errors import PROVIDER_UNREACHABLE, ConnectionLost, ProviderUnavailable
+from gateway.errors import PROVIDER_UNREACHABLE, ConnectionLost, ProviderUnavailable, TooManyRequests
 from gateway.kept import BACKOFF_SECONDS
 from gateway.oidc.dpop import new_dpop_key
 from gateway.oidc.introspection import process_phantom
@@ -106,7 +106,7 @@ def test_a_refusal_of_one_user_stops_nobody_elses_renewal(status: int, members: 
 def test_sessions_that_are_left_alone_are_remembered_within_bounds() -> None:
     backoff = Backoff(lambda: 0.0)
     for number in range(MAX_SESSIONS + 1):
-        backoff.begin_with(str(number))
+        backoff.note(TooManyRequests(PROVIDER_UNREACHABLE), str(number))
     backoff.check("0")
     with pytest.raises(ProviderUnavailable):
         backoff.check("1")
@@ -125,13 +125,13 @@ def test_a_slow_provider_of_several_does_not_hold_all_threads() -> None:
     call = Call(method="GET", url="https://op.example/")
     refused = 32 - CALLS_OF_ONE_AMONG_SEVERAL
     with ThreadPoolExecutor(32) as pool:
-        sent = [pool.submit(channel.send, lambda _: call) for _ in range(32)]
+        sent = [pool.submit(channel.send, "userinfo", lambda _: call) for _ in range(32)]
         early = list(islice(as_completed(sent, timeout=10), refused))
         assert waiting[0] == CALLS_OF_ONE_AMONG_SEVERAL
         release.set()
     assert all(isinstance(future.exception(), ProviderUnavailable) for future in early)
     assert sum(future.exception() is None for future in sent) == CALLS_OF_ONE_AMONG_SEVERAL
-    assert channel.send(lambda _: call).status == 200  # The places are free again.
+    assert channel.send("userinfo", lambda _: call).status == 200  # The places are free again.
 
 
 def test_a_proof_that_was_lost_on_the_way_is_followed_by_another() -> None:
@@ -146,7 +146,9 @@ def test_a_proof_that_was_lost_on_the_way_is_followed_by_another() -> None:
     counter = iter(range(1, 1000))
     channel = BackChannel(transport=losing, clock=lambda: NOW, entropy=lambda size: bytes([next(counter)]) * size)
     call = Call(method="GET", url="https://op.example/userinfo")
-    assert channel.send(lambda _: call, new_dpop_key(channel.moment().entropy), access_token="t").status == 200
+    assert (
+        channel.send("userinfo", lambda _: call, new_dpop_key(channel.moment().entropy), access_token="t").status == 200
+    )
     assert len(set(sent)) == 2
 
 

@@ -222,6 +222,6 @@ def test_a_frame_of_one_login_costs_the_others_no_copy() -> None:
         exchange(told.site.gateway, method="GET", url=url)  # The first login is over.
         assert not is_signed_in(first)
         assert is_signed_in(told.site.browser)
-        copies = len(told.site.gateway.store._copies)
+        copies = len(told.site.gateway.store.copies)
         exchange(told.site.gateway, method="GET", url=url)  # Anybody's, again and again.
-        assert len(told.site.gateway.store._copies) == copies
+        assert len(told.site.gateway.store.copies) == copies

@@ -12,7 +12,7 @@ from peers.store_places import ALL, Place, make_place
 
 from gateway.backends.base import TAG_BYTES, Backend, BytesSerializer, LockBusy, UnlistableStore
 from gateway.backends.choice import make_backend
-from gateway.config import StoreSettings
+from gateway.config_sections import StoreSettings
 from gateway.config_sources import ConfigurationError
 
 OLD: Final = b"o" * TAG_BYTES

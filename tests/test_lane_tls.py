@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partialmethod
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -360,7 +361,7 @@ def serving_tls(
         **config,
     }
     init = Listening.__init__
-    monkeypatch.setattr(Listening, "__init__", lambda self, *given: init(self, *given, context=context))
+    monkeypatch.setattr(Listening, "__init__", partialmethod(init, context=context))
     with run_lane(Gateway.from_config(document)(None)) as face:
         yield face.port
 

@@ -60,7 +60,8 @@ def test_a_small_crowd_is_renewed_in_the_time_that_the_page_names(case: Case) ->
     [
         pytest.param(TROUBLED[1].provider, id="away for two minutes"),
         pytest.param(Provider(rate=10, beyond=Answer.TOO_MANY), id="429 beyond its rate"),
-        pytest.param(Provider(rate=30, beyond=Answer.UNAVAILABLE), id="503 beyond its rate"),
+        pytest.param(Provider(rate=10, beyond=Answer.BUSY), id="503 beyond its rate"),
+        pytest.param(TROUBLED[4].provider, id="503 to all for two minutes"),
     ],
 )
 def test_a_provider_in_trouble_loses_no_session(provider: Provider) -> None:
@@ -69,3 +70,10 @@ def test_a_provider_in_trouble_loses_no_session(provider: Provider) -> None:
     storm = simulate(crowd, provider)
     assert [renewed.total() for renewed in storm.renewed] == [crowd.sessions] * GENERATIONS
     assert storm.asked.total() >= GENERATIONS * crowd.sessions
+
+
+def test_to_shed_load_by_503_is_as_good_as_by_429() -> None:
+    crowd = Crowd(sessions=FEW, token_lifetime=300, jitter=30, gap=60)
+    honest, busy = (simulate(crowd, Provider(rate=25, beyond=one)) for one in (Answer.TOO_MANY, Answer.BUSY))
+    assert honest.refused.total() > 0
+    assert busy.refused.total() == pytest.approx(honest.refused.total(), rel=0.1)

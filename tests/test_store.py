@@ -15,7 +15,7 @@ from gateway.backends.choice import make_backend
 from gateway.backends.file import FileBackend
 from gateway.backends.memory import MemoryBackend
 from gateway.backends.redis import RedisBackend
-from gateway.config import StoreSettings
+from gateway.config_sections import StoreSettings
 from gateway.cookies import HANDLE_BYTES
 from gateway.errors import GatewayError, StoreUnavailable
 from gateway.revocation import everyone_name, sid_name, sidless_name, subject_name

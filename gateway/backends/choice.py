@@ -12,7 +12,7 @@ from gateway.backends.lease import LEASE_SECONDS
 from gateway.backends.memory import MemoryBackend
 from gateway.backends.redis import RedisBackend
 from gateway.backends.redis_client import check_options
-from gateway.config import StoreSettings
+from gateway.config_sections import StoreSettings
 from gateway.config_sources import ConfigurationError
 
 OPTIONAL: Mapping[str, str] = MappingProxyType({"memcached": "pymemcache", "mongodb": "pymongo", "dynamodb": "boto3"})

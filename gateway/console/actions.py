@@ -11,7 +11,7 @@ from gateway.console.messages import Message, Pairs, contents, exchanged, learn
 from gateway.console.redaction import Redaction, as_text, cut
 from gateway.console.tape import Recorder, Tape
 from gateway.errors import PARAMETER_REFUSED, GatewayError
-from gateway.oidc.dpop import dpop_key_from_text
+from gateway.oidc.dpop import bound_key
 from gateway.oidc.token_endpoint import TokenSet
 from gateway.oidc.userinfo import check_subject
 from gateway.provider import Provider
@@ -146,7 +146,7 @@ class Actions:
     def _userinfo(self, held: HeldSession, _: Tape) -> Done:
         session, provider = held.session, self.providers[held.session.provider]
         tokens = TokenSet(access_token=session.access_token, scheme=session.token_scheme, scope=session.scope)
-        key = None if session.dpop_key is None else dpop_key_from_text(session.dpop_key)
+        key = bound_key(session.dpop_key)
         claims = provider.userinfo(tokens, key)
         if not claims:
             told = "Userinfo is switched off, or the provider has no userinfo_endpoint."

@@ -58,7 +58,7 @@ def _client(asks: Asking, published: Published, metadata: ProviderMetadata) -> t
         return method, None, "this client has no credentials to try"
     key = new_dpop_key(asks.outside.entropy) if client.sender_constraint is SenderConstraint.DPOP else None
     try:
-        asks.channel.send(lambda moment: _made_up_grant(asks, metadata, moment), key)
+        asks.channel.send("probe", lambda moment: _made_up_grant(asks, metadata, moment), key)
     except GatewayError:
         return method, asks.recorder.last(metadata.token_endpoint), ""
     return method, asks.recorder.last(metadata.token_endpoint), ""
@@ -92,7 +92,7 @@ def _redirect(asks: Asking, metadata: ProviderMetadata) -> tuple[Exchange | None
     except GatewayError as error:
         return None, "", error
     try:
-        asks.channel.send(lambda _: Call(method="GET", url=url, headers={"Accept": "text/html"}))
+        asks.channel.send("probe", lambda _: Call(method="GET", url=url, headers={"Accept": "text/html"}))
     except GatewayError:
         return asks.recorder.last(endpoint), "", None
     return asks.recorder.last(endpoint), "", None

@@ -36,17 +36,20 @@ from gateway.policy import (
     match_all,
 )
 from gateway.request_context import Environ
+from gateway.request_notes import notes_of
 from gateway.responses import Responses
 from gateway.route import Route
 from gateway.session import Session
 from gateway.store import Clock
 from gateway.target import RequestTarget, read_target
+from gateway.telemetry import Decision as Decided
 from gateway.upstream_tokens import UpstreamTokens
 
 EXT_AUTHZ = "/ext_authz"
 """What Envoy puts before the path of the request that it asks about, after our prefix."""
 
 _ACCEPTED, _OK = 202, 200
+_TOLD = {Verdict.ALLOW: Decided.ALLOW, Verdict.LOGIN: Decided.LOGIN, Verdict.STEP_UP: Decided.STEP_UP}
 _ALWAYS = (
     "X-Auth-Request-User", "X-Auth-Request-Issuer", "X-Auth-Request-Email", "X-Auth-Request-Groups",
     "X-Auth-Request-Preferred-Username", "Authorization",
@@ -176,6 +179,9 @@ class ForwardAuthEndpoint:
         decision = decide_all(
             asked.routes, asked.session, asked.target, public_origin=origin, now=now, ambient=not asked.client
         )
+        notes = notes_of(asked.request.environ)
+        notes.session = asked.session
+        notes.decided(_TOLD.get(decision.verdict, Decided.REFUSE), asked.routes[0].path)
         if decision.verdict is Verdict.LOGIN or (asked.wanted and asked.session is None):
             return self._challenged(asked)
         if decision.verdict is not Verdict.ALLOW:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from urllib.parse import urlencode
 
@@ -34,6 +34,7 @@ from gateway.errors import (
     TRANSACTION_REPEATED,
     GatewayError,
 )
+from gateway.login_limit import LoginLimit
 from gateway.oidc.authorization_response import ReceivedResponse, error_problem
 from gateway.oidc.challenge import StepUp
 from gateway.oidc.messages import Entropy, quoted
@@ -41,8 +42,10 @@ from gateway.oidc.transaction import Transaction
 from gateway.policy import is_same_origin
 from gateway.responses import Responses, with_cookies
 from gateway.session import Session
+from gateway.session_events import session_event
 from gateway.store import HeldSession, session_id
 from gateway.target import safe_return_to
+from gateway.telemetry import Event, Kind, Silence, Telemetry
 
 MAX_RETURN_TO = 2048
 """A longer address is not remembered whole: the transaction has to fit into a cookie."""
@@ -62,8 +65,10 @@ class LoginEndpoints:
     authenticator: Authenticator
     responses: Responses
     entropy: Entropy
+    limit: LoginLimit
     loops: LoopGuard
     inspector: Inspector | None = None
+    telemetry: Telemetry = field(default_factory=Silence)
 
     def start(self, request: Request) -> Response:
         """Begin a login that ends at `rd`, or, begun by a provider's own page, at `target_link_uri` (OIDC Core 4).
@@ -165,7 +170,8 @@ class LoginEndpoints:
         step_up: str = "",
         losses: int = 0,
     ) -> Response:
-        """Begin a login, and send the browser on with its transaction in a cookie."""
+        """Begin a login, and send the browser on with its transaction in a cookie; raises `too_many_logins`."""
+        self.limit.count(request.target.client)
         send = partial(self._sent, request, begin, step_up, losses)
         return send() if self.inspector is None else self.inspector.begun(request, provider, send)
 
@@ -176,10 +182,21 @@ class LoginEndpoints:
         return self.responses.redirect(begun.url, cookies)
 
     def callback(self, request: Request, provider: str) -> Response:
-        """Complete the login whose state came back, if this very browser began it (OIDC Core 3.1.2.7)."""
-        answer = request.answer()
-        complete = partial(self._answered, request, provider, answer)
-        return complete() if self.inspector is None else self.inspector.answered(request, provider, answer, complete)
+        """Complete the login whose state came back, if this very browser began it (OIDC Core 3.1.2.7).
+
+        Raises `too_many_logins` in the place of a failure that is one too many.
+        """
+        try:
+            answer = request.answer()
+            complete = partial(self._answered, request, provider, answer)
+            if self.inspector is not None:
+                return self.inspector.answered(request, provider, answer, complete)
+            return complete()
+        except GatewayError as error:
+            failed = Event(kind=Kind.LOGIN, outcome=error.code, provider=provider, client=request.target.client)
+            self.telemetry.happened(replace(failed, detail=error.detail))
+            self.limit.count(request.target.client)  # Whoever makes answers up costs as much as who begins logins.
+            raise
 
     def _answered(self, request: Request, provider: str, answer: Mapping[str, str]) -> Response:
         posted = request.target.method == "POST"
@@ -207,6 +224,7 @@ class LoginEndpoints:
     def _complete(self, request: Request, received: ReceivedResponse, transaction: Transaction) -> Response:
         policy = self.settings.cookies
         held = self.authenticator.complete_login(received, transaction, session_handles(policy, request.cookies))
+        self.telemetry.happened(session_event(Kind.LOGIN, held.session, client=request.target.client))
         cookies = [
             session_cookie(policy, held.handle),
             deletion(policy, policy.transaction(transaction.state)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from werkzeug import Response
 
@@ -15,8 +15,10 @@ from gateway.oidc.logout import EndSession
 from gateway.oidc.messages import Entropy
 from gateway.policy import is_same_origin
 from gateway.responses import Responses, with_cookies
+from gateway.session_events import session_event
 from gateway.store import HeldSession
 from gateway.target import safe_return_to
+from gateway.telemetry import Kind, Silence, Telemetry
 
 _OWN_WISH = frozenset({"same-origin", "none"})
 """Sec-Fetch-Site of a link on this site, and of an address that the user typed or bookmarked."""
@@ -30,6 +32,7 @@ class LogoutEndpoints:
     authenticator: Authenticator
     responses: Responses
     entropy: Entropy
+    telemetry: Telemetry = field(default_factory=Silence)
 
     def sign_out(self, request: Request) -> Response:
         """End the session, here and at the provider; a link on another site only gets to ask whether to.
@@ -75,6 +78,8 @@ class LogoutEndpoints:
     def _end(self, request: Request, held: HeldSession, return_to: str, *, local: bool) -> Response:
         policy = self.settings.cookies
         begun = self.authenticator.end_session(held, session_handles(policy, request.cookies), local=local)
+        ended = session_event(Kind.LOGOUT, held.session, way="sign_out", client=request.target.client)
+        self.telemetry.happened(ended)
         # A login under way would sign the user in again, and the note of a stronger one is not the next user's.
         names = dict.fromkeys(name for name, _ in read_cookies(request.cookies))
         left = [

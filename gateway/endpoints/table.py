@@ -20,6 +20,7 @@ from gateway.endpoints.request import Request
 from gateway.endpoints.session import SessionEndpoints
 from gateway.endpoints.single_logout import SingleLogoutEndpoints
 from gateway.errors import NOT_FOUND, GatewayError
+from gateway.request_context import Environ
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,12 @@ class EndpointsByPath:
             return exact
         return next((endpoint for start, endpoint in self._below if path.startswith(start)), None)
 
+    def place(self, path: str) -> str:
+        """Name the place of the endpoint that answers at a path: one name for all that is below it."""
+        return path if path in self._table else next((start for start, _ in self._below if path.startswith(start)), "")
 
+
+PING = "/ping"
 _READ = ("GET", "HEAD")
 
 
@@ -66,6 +72,11 @@ class Endpoints:
     keys: KeysEndpoint
     administration: AdministrationEndpoint
     console: ConsoleEndpoint | None
+
+
+def is_ping(environ: Environ) -> bool:
+    """Tell whether somebody only asks if we live, which is answered whatever else there is to do."""
+    return environ.get("PATH_INFO") == PING and not environ.get("SCRIPT_NAME")
 
 
 def endpoint_table(settings: Settings, endpoints: Endpoints) -> EndpointTable:
@@ -87,7 +98,7 @@ def endpoint_table(settings: Settings, endpoints: Endpoints) -> EndpointTable:
         f"{prefix}/form": Endpoint(methods=("GET",), answer=endpoints.form.again),
         f"{prefix}/admin/sessions": Endpoint(methods=(*_READ, "DELETE"), answer=endpoints.administration.sessions),
         f"{prefix}/console": _console(endpoints.console),
-        "/ping": Endpoint(methods=_READ, answer=session.ping),
+        PING: Endpoint(methods=_READ, answer=session.ping),
         "/ready": Endpoint(methods=_READ, answer=session.ready),
     }
 

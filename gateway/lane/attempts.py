@@ -34,12 +34,15 @@ class Attempts:
         self._origin: tuple[Pool, AsyncPool] | None = None
         self._fresh = False
         self._was_sent = False
+        self._waits = False
         self._over = False
         self._task: asyncio.Task[None] | None = None
 
-    def start(self, *, fresh: bool) -> None:
-        """Begin with the first origin."""
+    def start(self, *, fresh: bool, is_complete: bool) -> None:
+        """Begin with the first origin; a request that is not complete waits for its client first."""
         self._fresh = fresh
+        if is_complete:
+            self.wait()
         self._origins = self._upstream.in_turn()
         self._try_next(None)
 
@@ -68,6 +71,19 @@ class Attempts:
     def leave(self) -> None:
         """Try no more."""
         self._over = True
+        self.answered()
+
+    def wait(self) -> None:
+        """Take note that the upstream is waited for, and nobody else."""
+        if not self._waits and not self._over:
+            self._waits = True
+            self._upstream.places.take()
+
+    def answered(self) -> None:
+        """Take note that it is waited for no more."""
+        if self._waits:
+            self._waits = False
+            self._upstream.places.leave()
 
     def _try_next(self, failure: GatewayError | None) -> None:
         origin = self._origin = next(self._origins, None)

@@ -89,8 +89,9 @@ class ClientConnection(asyncio.Protocol):
         self._over = True
         self._clients.discard(self)
         current, self._current = self._current, None
-        if current is not None and current.job is not None:
-            current.job.client_lost()
+        if current is not None:
+            current.lose_client()
+            self._serving.unanswered(current, self._answer)
 
     def pause_writing(self) -> None:
         """Tell the job that the client is slow."""
@@ -160,8 +161,7 @@ class ClientConnection(asyncio.Protocol):
             return
         self._current = self._answer = None
         self._is_held = False
-        end = answer.end()
-        if end:
+        if end := answer.end():
             self.transport.write(end)
         self._serving.answered(self, incoming, answer.status, answer.sent)
         self._since = self._serving.now
@@ -185,6 +185,8 @@ class ClientConnection(asyncio.Protocol):
         self.transport.write(answer_head(101, "", fields))
         self._over = True
         self._clients.discard(self)
+        if self._current is not None:
+            self._serving.answered(self, self._current, 101, 0)
         self._current = None
         return self.transport
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from gateway.errors import GatewayError
 from gateway.store import HeldSession
+from gateway.telemetry import NO_TAG, Tag, tagged
 from gateway.unforeseen import log_unforeseen
 
 Found = Mapping[bytes, HeldSession | None]
@@ -24,17 +25,23 @@ _log = logging.getLogger("gateway")
 
 
 class Fetching:
-    """Asks the store in threads of its own; what is asked first was not known before it was wanted."""
+    """Asks the store in threads of its own; what is asked first was not known before it was wanted.
+
+    Of a question for many requests it is told as of one for the first of them.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, find_many: Callable[[Collection[bytes]], Found]) -> None:
         self._loop = loop
         self._find_many = find_many
         self._wanted: dict[bytes, list[Told]] = {}
+        self._first = NO_TAG
         self._under_way = 0
         self._threads = ThreadPoolExecutor(MAX_FETCHES, thread_name_prefix="gateway-fetch")
 
-    def want(self, handle: bytes, told: Told) -> None:
-        """Have a session fetched, as it is in the store from now on."""
+    def want(self, handle: bytes, told: Told, tag: Tag = NO_TAG) -> None:
+        """Have a session fetched, as it is in the store from now on, for the request of a tag."""
+        if not self._wanted:
+            self._first = tag
         self._wanted.setdefault(handle, []).append(told)
         if self._under_way < MAX_FETCHES:
             self._fetch()
@@ -48,12 +55,13 @@ class Fetching:
         handles = list(self._wanted)[:MAX_TOGETHER]
         waiting = {handle: self._wanted.pop(handle) for handle in handles}
         self._under_way += 1
-        asked = self._loop.run_in_executor(self._threads, self._find, handles)
+        asked = self._loop.run_in_executor(self._threads, self._find, handles, self._first)
         asked.add_done_callback(lambda done: self._tell(waiting, {} if done.cancelled() else done.result()))
 
-    def _find(self, handles: Collection[bytes]) -> Found:
+    def _find(self, handles: Collection[bytes], tag: Tag) -> Found:
         try:
-            return self._find_many(handles)
+            with tagged(tag):
+                return self._find_many(handles)
         except Exception as error:  # noqa: BLE001 - whoever decides on each request will find the same, and say so.
             if not isinstance(error, GatewayError):
                 log_unforeseen(_log, "an error that nobody foresaw", error)

@@ -40,27 +40,25 @@ class Forwarding:
         self._admitted = admitted
         self._upstream = upstream
         self.method = incoming.method
-        self.wants_upgrade = False
-        self.is_sent = False
+        self.wants_upgrade = self.is_sent = False
         self.began_at = 0.0
         self._head = b""
         self._attempts = Attempts(acting.loop, upstream, self._send_on, self._give_up)
         self._connection: UpstreamConnection | None = None
         self._body = PassingBody(client, incoming, admitted.passage)
-        self._over = False
+        self._over = self._ended = False
         self._held_back: list[bytes] | None = None
-        self._ended = False
         self._watching = Watching(admitted.watch)
 
     def start(self) -> None:
         """Send the request; whatever fails becomes the answer."""
-        environ = self._incoming.environ
         if self._incoming.failed:
             self.body_failed()
             return
         try:
-            self.wants_upgrade = self._incoming.upgrade and asks_for_websocket(environ)
+            self.wants_upgrade = self._incoming.upgrade and asks_for_websocket(self._incoming.environ)
             upstream = self._upstream.upstream
+            upstream.places.check()
             if self.wants_upgrade:
                 self._acting.check_tunnels()
                 self._head = request_head(self._admitted, upstream, self._incoming, upgrade=True)
@@ -73,7 +71,8 @@ class Forwarding:
         self._incoming.job = self
         self._body.hold_back()
         self._acting.entered(self)
-        self._attempts.start(fresh=self.wants_upgrade)
+        self._incoming.notes.upstream_begins()
+        self._attempts.start(fresh=self.wants_upgrade, is_complete=self._incoming.complete)
 
     def _send_on(self, connection: UpstreamConnection) -> None:
         if self._client.is_gone:
@@ -120,6 +119,7 @@ class Forwarding:
         """End the request."""
         if self._connection is not None:
             self.is_sent = True
+            self._attempts.wait()
             try:
                 self._body.end(self._connection)
             except GatewayError as error:
@@ -140,10 +140,12 @@ class Forwarding:
 
     def head_received(self, head: Head) -> None:
         """Start the answer, or look at it first where something may have to be done about it."""
+        self._attempts.answered()
+        self._incoming.notes.upstream_ends()
         if head.status == 101:
             self._switch(head)
             return
-        react = reaction_to(head, self._admitted)
+        react = reaction_to(head, self._admitted, self._incoming.notes.tag)
         if react is None:
             self._answer(head)
             return
@@ -271,6 +273,7 @@ class Forwarding:
     def _give_up(self, error: GatewayError) -> None:
         if self._over:
             return
+        self._incoming.notes.upstream_ends(error.code)
         self._leave()
         if self._client.has_started:
             self._break_off(error)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway.errors import REQUEST_BODY_TOO_LARGE, GatewayError
-from gateway.headers import Headers, client_headers, injected_headers, kept_headers
+from gateway.headers import Headers, client_headers, injected_headers, kept_headers, without
 from gateway.inner import Admitted, Passage
 from gateway.lane.at_once import KnownFields, Remembered
 from gateway.lane.incoming import Incoming
 from gateway.remembered import remembered
 from gateway.request_context import Environ
 from gateway.request_limits import check_fields, check_length, weight_of
+from gateway.request_notes import tag_fields, without_tag
 from gateway.upstream import Upstream
 from gateway.upstream_answer import Head
 from gateway.upstream_body import Field
@@ -27,8 +28,8 @@ def head_for(admitted: Admitted, upstream: Upstream, incoming: Incoming) -> byte
     if remembered is None:
         return request_head(admitted, upstream, incoming, upgrade=False)
     if remembered.head is None:
-        remembered.head = request_head(admitted, upstream, incoming, upgrade=False)
-    return remembered.head
+        remembered.head = _without_tag(admitted, upstream, incoming, upgrade=False)
+    return _tagged(remembered.head, admitted, incoming)
 
 
 def request_head(admitted: Admitted, upstream: Upstream, incoming: Incoming, *, upgrade: bool) -> bytes:
@@ -37,6 +38,17 @@ def request_head(admitted: Admitted, upstream: Upstream, incoming: Incoming, *, 
     Raises what `inner_environ` and `Upstream` do: `request_fields_too_large`, `request_body_too_large`,
     `method_refused`, `target_malformed` and `forwarding_loop`.
     """
+    return _tagged(_without_tag(admitted, upstream, incoming, upgrade=upgrade), admitted, incoming)
+
+
+def _tagged(head: bytes, admitted: Admitted, incoming: Incoming) -> bytes:
+    """Put in the fields that are of one request alone; one that the rule sets has its value from there."""
+    configured = admitted.passage.route.request_headers
+    fields = without(tag_fields(incoming.notes.tag), [(name.lower(), "") for name in configured])
+    return b"".join([head[:-2], field_lines(forwarded_fields(fields, incoming.method)), b"\r\n"]) if fields else head
+
+
+def _without_tag(admitted: Admitted, upstream: Upstream, incoming: Incoming, *, upgrade: bool) -> bytes:
     passage = admitted.passage
     environ, route, method = passage.environ, passage.route, incoming.method
     if route.max_body is not None:
@@ -97,7 +109,7 @@ def _client_lines(passage: Passage, upstream: Upstream, incoming: Incoming) -> t
     if found is not None:
         return found
     environ = passage.environ
-    kept = kept_headers(client_headers(environ), passage.rules)
+    kept = without_tag(kept_headers(client_headers(environ), passage.rules), incoming.notes.tag)
     fields = [
         *([("Content-Type", str(environ["CONTENT_TYPE"]))] if environ.get("CONTENT_TYPE") else []),
         *forwarded_fields(kept, incoming.method),

@@ -21,6 +21,8 @@ from gateway.lane.client import ClientConnection
 from gateway.lane.gathering import Failing, Gathering
 from gateway.lane.incoming import MAX_BODY_WAITING, Incoming, keep_piece
 from gateway.lane.thread_input import ThreadInput
+from gateway.request_notes import NOTES_KEY
+from gateway.telemetry import tagged
 from gateway.unforeseen import log_unforeseen
 
 _log = logging.getLogger("gateway")
@@ -76,13 +78,17 @@ class InThread:
         self._unsent = 0
         self._started: tuple[str, list[tuple[str, str]]] | None = None
         self._is_out = False
-        incoming.environ = {**incoming.environ, "wsgi.input": ThreadInput(self._take)}
+        given = {"wsgi.input": ThreadInput(self._take), NOTES_KEY: incoming.notes}
+        incoming.environ = {**incoming.environ, **given}
         incoming.attach(self)
 
     def run(self, outcome: Outcome | None = None) -> None:
         """Decide, if that was not done, and answer; or leave the answer to the loop."""
-        if self._gone:  # It may have waited for its turn for long.
-            return
+        if not self._gone:  # It may have waited for its turn for long.
+            with tagged(self._incoming.notes.tag):
+                self._run(outcome)
+
+    def _run(self, outcome: Outcome | None) -> None:
         gateway, environ = self._lending.gateway, self._incoming.environ
         try:
             decided = gateway.outcome(environ) if outcome is None else outcome

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from gateway.request_notes import NO_NOTES
+
 MAX_BODY_WAITING = 256 * 1024
 """Octets of a body that wait for whoever takes it; then nothing more is read."""
 
@@ -57,8 +59,8 @@ class Incoming:
     """
 
     __slots__ = (
-        "began_at", "buffered", "chunked", "complete", "environ", "expects_continue", "failed", "fields", "http_1_0",
-        "job", "keep_alive", "method", "pieces", "recollection", "upgrade",
+        "buffered", "chunked", "complete", "environ", "expects_continue", "failed", "fields", "http_1_0",
+        "job", "keep_alive", "method", "notes", "pieces", "recollection", "upgrade",
     )  # fmt: skip
 
     def __init__(
@@ -85,7 +87,7 @@ class Incoming:
         self.job: Job | None = None
         self.pieces: list[bytes] = []
         self.buffered = 0
-        self.began_at = 0.0
+        self.notes = NO_NOTES
 
     def attach(self, job: Job) -> None:
         """Have a job take the body, from what has come of it already."""
@@ -121,6 +123,11 @@ class Incoming:
         self.failed = True
         if self.job is not None:
             self.job.body_failed()
+
+    def lose_client(self) -> None:
+        """Take note that the client is gone."""
+        if self.job is not None:
+            self.job.client_lost()
 
     @property
     def can_come_again(self) -> bool:

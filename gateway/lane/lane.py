@@ -6,26 +6,28 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from functools import partial
 from typing import Any
 
-from werkzeug import Response
-
 from gateway.app import Gateway
+from gateway.endpoints.table import is_ping
 from gateway.errors import REQUEST_INCOMPLETE, TUNNELS_FULL, GatewayError
 from gateway.inner import Admitted
 from gateway.lane.at_once import Asked, Remembered, admit_at_once, read_at_once
 from gateway.lane.client import ClientConnection
+from gateway.lane.client_answer import ClientAnswer
 from gateway.lane.fetching import Fetching
 from gateway.lane.forwarding import Forwarding
 from gateway.lane.in_thread import InThread, Outcome
 from gateway.lane.incoming import Incoming
 from gateway.lane.origins import LaneUpstream
+from gateway.lane.threads import Threads
 from gateway.lane.tunnel import MAX_TUNNELS, Tunnel
 from gateway.lane.uses import Uses
+from gateway.request_notes import NOTES_KEY
 from gateway.store import HeldSession
+from gateway.teller import CLIENT_GONE
 from gateway.unforeseen import log_unforeseen, problem_of
 
 TICK_SECONDS = 1.0
@@ -63,11 +65,14 @@ class Lane:
         self.now, self.date = self.loop.time(), ""
         self._base = base
         self._log = log
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="gateway-lane")
+        self._threads = Threads(self.loop, threads, gateway.settings.limits.requests)
         self._fetching = Fetching(self.loop, gateway.authenticator.find_many)
         patience = gateway.settings.lifetimes.touch_interval
         self.uses = Uses(gateway.authenticator.note_use, patience_seconds=patience)
         self._upstreams = {id(one): LaneUpstream(one, self.loop) for one in gateway.upstreams.values()}
+        gateway.teller.watch("connections", lambda: len(self.clients))
+        gateway.teller.watch("forwarded_requests", lambda: len(self.forwardings))
+        gateway.teller.watch("tunnels", lambda: len(self.tunnels))
         self._tick()
 
     def new_client(self) -> ClientConnection:
@@ -76,7 +81,7 @@ class Lane:
 
     def begin(self, client: ClientConnection, incoming: Incoming) -> None:
         """Answer a request: at once where it can be decided at once, else by a thread."""
-        incoming.began_at = self.loop.time()
+        incoming.notes = self.gateway.teller.begin(incoming.environ)
         if incoming.failed:
             self.fail(client, incoming, GatewayError(REQUEST_INCOMPLETE, "the body is malformed, or was cut"))
             return
@@ -116,7 +121,7 @@ class Lane:
         held = self.gateway.authenticator.session_at_hand(asked.handles)
         if held is None and asked.handles:
             fetched = partial(self._fetched, client, incoming, admit)
-            self._fetching.want(asked.handles[0], fetched)
+            self._fetching.want(asked.handles[0], fetched, incoming.notes.tag)
         elif held is None or self._is_noted(held):
             admit(held)
         else:
@@ -159,11 +164,27 @@ class Lane:
         admitted = admit_at_once(self.gateway, asked, held, remembered)
         if admitted is None:
             self._have_decided(client, incoming)
-        else:
+        elif self.takes(admitted):
             self.act(client, incoming, admitted)
+        else:
+            self._in_turn(client, incoming, partial(self.act, client, incoming, admitted))
 
     def _have_decided(self, client: ClientConnection, incoming: Incoming) -> None:
-        self.submit(InThread(self, client, incoming).run)
+        if is_ping(incoming.environ):
+            # At once, as threads may all be busy: it asks nobody, and waits for nothing.
+            environ = {**incoming.environ, NOTES_KEY: incoming.notes}
+            self._respond(client, incoming, self.gateway.outcome(environ))
+        else:
+            self._in_turn(client, incoming, lambda: self.submit(InThread(self, client, incoming).run))
+
+    def _in_turn(self, client: ClientConnection, incoming: Incoming, begin: Callable[[], None]) -> None:
+        """Begin what a thread is to do for a new request, unless too many wait for one."""
+        try:
+            self._threads.check()
+        except GatewayError as error:
+            self.fail(client, incoming, error)
+        else:
+            begin()
 
     def act(self, client: ClientConnection, incoming: Incoming, outcome: Outcome) -> None:
         """Act on what was decided."""
@@ -173,6 +194,9 @@ class Lane:
             self._give_up(client, incoming, problem_of(error))
 
     def _act(self, client: ClientConnection, incoming: Incoming, outcome: Outcome) -> None:
+        if isinstance(outcome, Admitted):
+            passage = outcome.passage
+            incoming.notes.admitted(passage.target.client, passage.route, passage.session)
         upstream = self._upstreams.get(id(outcome.inner)) if isinstance(outcome, Admitted) else None
         if upstream is None or not isinstance(outcome, Admitted):
             self.submit(partial(InThread(self, client, incoming).run, outcome))
@@ -199,7 +223,8 @@ class Lane:
         """Answer with what is told of a failure; where not even that can be said, the connection ends."""
         incoming.job = None
         try:
-            self._respond(client, incoming, self.gateway.failures.answer(incoming.environ, error))
+            environ = {**incoming.environ, NOTES_KEY: incoming.notes}
+            self._respond(client, incoming, self.gateway.failures.answer(environ, error))
         except Exception as failure:  # noqa: BLE001 - there is nothing left to say.
             log_unforeseen(_log, "an answer could not be given", failure)
             client.abort()
@@ -214,24 +239,27 @@ class Lane:
             raise GatewayError(TUNNELS_FULL, f"{MAX_TUNNELS} in this process", retry_after=10)
 
     def submit(self, call: Callable[[], None]) -> None:
-        """Have something called by a thread."""
+        """Have something called by a thread: what is under way finds room, however much there is to do."""
         self._threads.submit(call)
 
     def in_thread(self, call: Callable[[], Any], done: Callable[[asyncio.Future[Any]], None]) -> None:
         """Have something called that may wait."""
-        self.loop.run_in_executor(self._threads, call).add_done_callback(done)
+        self._threads.ask(call, done)
 
     def answered(self, client: ClientConnection, incoming: Incoming, status: int, sent: int) -> None:  # noqa: ARG002
         """Take note of an answer that is complete."""
         self.served += 1
+        self.gateway.teller.tell(incoming.notes, incoming.environ, status, sent)
         if self._log is not None:
-            self._log(incoming, status, sent, self.loop.time() - incoming.began_at)
+            self._log(incoming, status, sent, incoming.notes.clock() - incoming.notes.began_at)
+
+    def unanswered(self, incoming: Incoming, answer: ClientAnswer | None) -> None:
+        """Take note of a request whose client is gone, or whose answer was broken off."""
+        status, sent = (CLIENT_GONE, 0) if answer is None else (answer.status, answer.sent)
+        self.gateway.teller.tell(incoming.notes, incoming.environ, status, sent)
 
     async def close(self, seconds: float) -> None:
-        """Let the requests that are under way be answered, and end the rest after so many seconds.
-
-        Renewed tokens that the store could not take yet are waited for, too: no other worker has them.
-        """
+        """Let requests be answered, and tokens be written that no other has; end the rest after so many seconds."""
         self.closing = True
         deadline = self.loop.time() + seconds
         while (self.clients or self.tunnels or self.gateway.authenticator.unsaved) and self.loop.time() < deadline:
@@ -245,9 +273,9 @@ class Lane:
         self._timer.cancel()
         self._fetching.close()
         self.uses.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
-    def _respond(self, client: ClientConnection, incoming: Incoming, response: Response) -> None:
+    def _respond(self, client: ClientConnection, incoming: Incoming, response: Outcome) -> None:
         started: list[tuple[str, list[tuple[str, str]]]] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], _: Any = None, /) -> Callable[[bytes], object]:

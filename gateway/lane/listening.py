@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 
 from gateway.lane.client import HEAD_SECONDS
 from gateway.lane.tls import TlsTransport
@@ -17,14 +17,25 @@ AT_ONCE = 64
 PAUSE_SECONDS = 1.0
 """How long none is taken where the system has no room for one."""
 
+FULL_SECONDS = 0.05
+"""How long none is taken where there are as many as may be; other workers take those that wait."""
+
+TELL_SECONDS = 60.0
+"""How often that is logged."""
+
 LAST_SECONDS = 1.0
 """How long those that are in the middle of a TLS handshake have for it at the end."""
 
 _log = logging.getLogger("gateway")
 
 
+def room_for(most: int, connections: Sized) -> Callable[[int], bool]:
+    """Make what tells whether there is room for one more, beside so many that are about to be; 0 is any number."""
+    return lambda coming: not most or len(connections) + coming < most
+
+
 class Listening:
-    """Serves those who connect to a socket by what `new_client` makes.
+    """Serves those who connect to a socket by what `new_client` makes, while `has_room` beside those on the way.
 
     The loop's own server takes one connection a turn. Where a turn is full of work, and there are many new clients,
     the last of them would wait for seconds.
@@ -37,11 +48,14 @@ class Listening:
         new_client: Callable[[], asyncio.Protocol],
         *,
         context: ssl.SSLContext | None = None,
+        has_room: Callable[[int], bool] = lambda _: True,
     ) -> None:
         self._loop = loop
         self._sock = sock
         self._new_client = new_client
         self._context = context
+        self._has_room = has_room
+        self._told_at = -TELL_SECONDS
         self._tasks: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
         sock.settimeout(0)
@@ -63,18 +77,27 @@ class Listening:
 
     def _take(self) -> None:
         for _ in range(AT_ONCE):
+            if not self._has_room(len(self._tasks)):
+                self._wait(FULL_SECONDS)
+                if self._loop.time() - self._told_at >= TELL_SECONDS:
+                    self._told_at = self._loop.time()
+                    _log.warning("limits.connections: no more connections are taken for now")
+                return
             try:
                 connection, _ = self._sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return  # Another worker may have been faster.
             except OSError as error:
                 _log.error("no connection can be taken for now: %s", error)
-                self._loop.remove_reader(self._sock)
-                self._pause = self._loop.call_later(PAUSE_SECONDS, self._listen)
+                self._wait(PAUSE_SECONDS)
                 return
             task = self._loop.create_task(self._serve(connection))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    def _wait(self, seconds: float) -> None:
+        self._loop.remove_reader(self._sock)
+        self._pause = self._loop.call_later(seconds, self._listen)
 
     async def _serve(self, connection: socket.socket) -> None:
         try:

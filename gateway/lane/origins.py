@@ -15,6 +15,7 @@ class LaneUpstream:
 
     def __init__(self, upstream: Upstream, loop: asyncio.AbstractEventLoop) -> None:
         self.upstream = upstream
+        self.places = upstream.places
         self._pools = {id(pool): AsyncPool(pool.origin, loop) for pool in upstream.origins.all()}
         self._both = [(pool, self._pools[id(pool)]) for pool in upstream.origins.all()]
 

@@ -10,19 +10,25 @@ from typing import Any
 from werkzeug import Response
 
 from gateway.errors import REQUEST_INCOMPLETE, GatewayError
-from gateway.inner import Admitted
+from gateway.inner import Admitted, React
+from gateway.telemetry import Tag, tagged
 from gateway.unforeseen import problem_of
 from gateway.upstream_answer import Head
 
 Outcome = Response | Admitted
 
 
-def reaction_to(head: Head, admitted: Admitted) -> Callable[[], Outcome | None] | None:
-    """Tell what has to be asked before an answer goes out; None where it can go."""
+def reaction_to(head: Head, admitted: Admitted, tag: Tag) -> Callable[[], Outcome | None] | None:
+    """Tell what has to be asked before an answer goes out, for the request of a tag; None where it can go."""
     react, proven = admitted.react, admitted.passage.is_proven
     if react is not None and (head.status == 401 or (proven and head.has("dpop-nonce"))):
-        return partial(react, head.status, head.passed)
+        return partial(_react, react, head, tag)
     return None
+
+
+def _react(react: React, head: Head, tag: Tag) -> Outcome | None:
+    with tagged(tag):
+        return react(head.status, head.passed)
 
 
 def outcome_of(done: asyncio.Future[Any], *, is_body_gone: bool) -> Outcome | None:

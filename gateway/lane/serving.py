@@ -26,6 +26,9 @@ class Serving(Protocol):
     def begin(self, client: Any, incoming: Incoming) -> None:
         """Have a request answered."""
 
+    def unanswered(self, incoming: Incoming, answer: Any) -> None:
+        """Take note of a request whose client is gone, with what of its answer had gone out, if any."""
+
     def answered(self, client: Any, incoming: Incoming, status: int, sent: int) -> None:
         """Take note of an answer that is complete."""
 

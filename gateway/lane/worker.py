@@ -22,7 +22,7 @@ from gunicorn.workers import base
 from gateway.app import Gateway
 from gateway.lane.incoming import Incoming
 from gateway.lane.lane import Lane
-from gateway.lane.listening import Listening
+from gateway.lane.listening import Listening, room_for
 
 _HEARTBEAT_SECONDS = 1.0
 
@@ -65,7 +65,10 @@ class LaneWorker(base.Worker):
         )
         context = sock.ssl_context(self.cfg) if self.cfg.is_ssl else None
         listeners: list[Any] = self.sockets
-        listening = [Listening(self.loop, one.sock, lane.new_client, context=context) for one in listeners]
+        has_room = room_for(app.settings.limits.connections, lane.clients)
+        listening = [
+            Listening(self.loop, one.sock, lane.new_client, context=context, has_room=has_room) for one in listeners
+        ]
         while self.alive:
             self.notify()
             if os.getppid() != self.ppid or lane.served >= self.max_requests:

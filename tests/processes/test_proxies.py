@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -101,9 +101,27 @@ class Proxied:
 
 
 @pytest.fixture(scope="module")
-def site(face: Face, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
-    dialect: Dialect = request.param
-    directory = tmp_path_factory.mktemp("proxy")
+def sites(face: Face, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Dialect], Proxied]]:
+    """Run each proxy from the first test that wants it to the last test of the face, in whatever order they come."""
+    running: dict[str, Proxied] = {}
+    with ExitStack() as stack:
+
+        def give(dialect: Dialect) -> Proxied:
+            if dialect.file not in running:
+                directory = tmp_path_factory.mktemp("proxy")
+                running[dialect.file] = stack.enter_context(run_proxied(dialect, face, directory))
+            return running[dialect.file]
+
+        yield give
+
+
+@pytest.fixture
+def site(sites: Callable[[Dialect], Proxied], request: pytest.FixtureRequest) -> Proxied:
+    return sites(request.param)
+
+
+@contextmanager
+def run_proxied(dialect: Dialect, face: Face, directory: Path) -> Iterator[Proxied]:
     port, gateway_port = free_port(), free_port()
     origin = origin_at(port)
     with ExitStack() as stack:

@@ -45,7 +45,11 @@ TROUBLED: Final = [
     _troubled("answers all", Provider()),
     _troubled("is away for two minutes, from the first wave on", Provider(away_from=240, away_seconds=120)),
     _troubled("answers 500 a second, and others 429", Provider(rate=500, beyond=Answer.TOO_MANY)),
-    _troubled("answers 500 a second, and others 503", Provider(rate=500, beyond=Answer.UNAVAILABLE)),
+    _troubled("answers 500 a second, and others 503", Provider(rate=500, beyond=Answer.BUSY)),
+    _troubled(
+        "answers 503 to all for two minutes, from the first wave on",
+        Provider(away_from=240, away_seconds=120, absence=Answer.BUSY),
+    ),
 ]
 
 

@@ -9,7 +9,8 @@ from enum import Enum
 from typing import Final
 
 from gateway.backoff import Backoff
-from gateway.errors import ProviderUnavailable
+from gateway.errors import PROVIDER_UNREACHABLE, ProviderBusy, ProviderUnavailable, TooManyRequests
+from gateway.oidc.retry_after import UNSAID_SECONDS
 from gateway.session import Lifetimes
 
 LEEWAY: Final = 60
@@ -19,26 +20,36 @@ GENERATIONS: Final = 3
 
 
 class Answer(Enum):
-    """What the provider answers a refresh: new tokens, 429, or 503."""
+    """What the provider answers a refresh: new tokens, 429, 503, or nothing."""
 
     TOKENS = "tokens"
     TOO_MANY = "429"
-    UNAVAILABLE = "503"
+    BUSY = "503"
+    NONE = "none"
+
+
+FAILURES: Final = {
+    Answer.TOO_MANY: TooManyRequests(PROVIDER_UNREACHABLE, retry_after=UNSAID_SECONDS),
+    Answer.BUSY: ProviderBusy(PROVIDER_UNREACHABLE, retry_after=UNSAID_SECONDS),
+    Answer.NONE: ProviderUnavailable(PROVIDER_UNREACHABLE, retry_after=UNSAID_SECONDS),
+}
+"""What `raise_if_unavailable` and the transport raise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """Answers `rate` refreshes a second, `beyond` to any more, and 503 while it is away; times are seconds."""
+    """Answers `rate` refreshes a second, `beyond` to any more, and `absence` while it is away; times are seconds."""
 
     rate: int | None = None
     beyond: Answer = Answer.TOKENS
     away_from: int = 0
     away_seconds: int = 0
+    absence: Answer = Answer.NONE
 
     def answer(self, second: int, number: int) -> Answer:
         """Answer the refresh that is the `number`th of its second."""
         if self.away_from <= second < self.away_from + self.away_seconds:
-            return Answer.UNAVAILABLE
+            return self.absence
         return self.beyond if self.rate is not None and number > self.rate else Answer.TOKENS
 
 
@@ -152,10 +163,8 @@ def _is_renewed(storm: Storm, backoff: Backoff, name: str, second: int, provider
     answer = provider.answer(second, storm.asked[second])
     if answer is Answer.TOKENS:
         backoff.end()
-    elif answer is Answer.TOO_MANY:
-        backoff.begin_with(name)
     else:
-        backoff.begin()
+        backoff.note(FAILURES[answer], name)
     return answer is Answer.TOKENS
 
 

@@ -64,10 +64,13 @@ class Canaries:
         for name, kind in kinds.items():
             self.add(kind, str(members.get(name, "")))
 
-    def find(self, place: str, output: bytes) -> list[str]:
-        """Tell which kinds of secrets are in an output, and around what; the secrets themselves are left out."""
+    def find(self, place: str, output: bytes, *, text: bool = True) -> list[str]:
+        """Tell which kinds of secrets are in an output, and around what; the secrets themselves are left out.
+
+        In what is no `text` nothing is escaped, and the search of it is five times as quick.
+        """
         found: dict[str, None] = {}
-        for view in _views(output):
+        for view in _views(output) if text else [output]:
             for size, pieces in self._pieces.items():
                 for at in _occurrences(view, size, pieces):
                     kind = pieces[view[at : at + size]]
@@ -75,10 +78,6 @@ class Canaries:
                     if len(found) >= _FOUND_AT_MOST:
                         return list(found)
         return list(found)
-
-    def find_in(self, outputs: Mapping[str, bytes]) -> list[str]:
-        """Look through several outputs, by their places."""
-        return [found for place, output in outputs.items() for found in self.find(place, output)]
 
     def _add(self, kind: str, secret: bytes) -> None:
         if len(secret) < MIN_SECRET:

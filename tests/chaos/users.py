@@ -155,7 +155,7 @@ class User:
             target = self._target()
             answer = await self._browser.once(origin, "GET", target, {}, self._left.cookies)
             verdict = self._judge.of_upstream(self._left, target, answer)
-            verdicts.append(self._judge.note("return", verdict, answer))
+            verdicts.append(self._judge.note("return", verdict, None if answer.status == 200 else answer))
         return all(verdicts)
 
     async def _socket(self, held: Held) -> bool:

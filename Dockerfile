@@ -28,4 +28,4 @@ VOLUME /var/lib/gateway/var
 EXPOSE 4180
 HEALTHCHECK --interval=30s --timeout=5s --start-period=15s --retries=3 \
     CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['BIND'].rpartition(':')[2]), timeout=3); c.request('GET', '/ping'); sys.exit(c.getresponse().status != 200)"]
-CMD ["gunicorn", "-c", "python:gateway.gunicorn_conf"]
+CMD ["gateway", "serve"]

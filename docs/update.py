@@ -11,6 +11,7 @@ from gateway.cli_reference import command_pages
 from gateway.config_docs import configuration_table, schema_text
 from gateway.config_reference import reference_pages
 from gateway.doctor.page import diagnoses_table
+from gateway.metrics.page import metrics_table
 from gateway.migration.options import options_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,6 +21,7 @@ DIRECTIVES_BEGIN = "<!-- directives -->\n"
 FINDINGS_BEGIN = "<!-- findings -->\n"
 COMMANDS_BEGIN = "<!-- commands -->\n"
 OPTIONS_BEGIN = "<!-- options -->\n"
+METRICS_BEGIN = "<!-- metrics -->\n"
 
 
 def between(text: str, begin: str, written: str) -> str:
@@ -39,13 +41,14 @@ def directives_table(data: Path = DOCS / "mod_auth_openidc.yaml") -> str:
 def written() -> dict[Path, str]:
     """Return every derived file with what it should say."""
     readme, apache, doctor = ROOT / "README.md", DOCS / "mod_auth_openidc.md", DOCS / "doctor.md"
-    migration, commands = DOCS / "migration.md", DOCS / "cli.md"
+    migration, commands, metrics = DOCS / "migration.md", DOCS / "cli.md", DOCS / "metrics.md"
     pages = {DOCS / "configuration" / f"{name}.md": page for name, page in reference_pages().items()}
     return {
         readme: between(readme.read_text(encoding="utf-8"), BEGIN, configuration_table()),
         apache: between(apache.read_text(encoding="utf-8"), DIRECTIVES_BEGIN, directives_table()),
         migration: between(migration.read_text(encoding="utf-8"), OPTIONS_BEGIN, options_table()),
         commands: between(commands.read_text(encoding="utf-8"), COMMANDS_BEGIN, command_pages("gateway", main)),
+        metrics: between(metrics.read_text(encoding="utf-8"), METRICS_BEGIN, metrics_table()),
         doctor: between(doctor.read_text(encoding="utf-8"), FINDINGS_BEGIN, diagnoses_table()),
         DOCS / "config.schema.json": schema_text() + "\n",
         **pages,

@@ -1,4 +1,4 @@
-"""The gateway: `Gateway.__call__` is the story of a request; `create_app` is for servers."""
+"""The gateway: `Gateway.__call__` is the story of a request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gateway.assembly import (
     make_upstreams,
 )
 from gateway.bearer import insufficient
-from gateway.config import Settings, load_settings, load_standalone_settings, parse_settings, wrapping
+from gateway.config import Settings, load_settings, parse_settings, wrapping
 from gateway.console.tape import Recorder
 from gateway.cookies import session_handles
 from gateway.cors import Cors
@@ -42,7 +42,6 @@ from gateway.failures import Failures
 from gateway.headers import Headers
 from gateway.identity import Identities
 from gateway.inner import Admitted, nothing_here
-from gateway.logs import log_to_stderr
 from gateway.open_streams import OpenStreams
 from gateway.policy import SAFE_METHODS, Decision, RouteTable, Verdict, asks_who, decide_all, fitting_session
 from gateway.reactions import Reactions, is_repeatable
@@ -54,8 +53,6 @@ from gateway.shedding import Shedding
 from gateway.store import HeldSession
 from gateway.target import RequestTarget, read_target
 from gateway.telemetry import Decision as Decided
-from gateway.telemetry import Silence
-from gateway.tracing import make_tracing, trace_rules
 from gateway.unforeseen import problem_of
 from gateway.upstream_tokens import UpstreamTokens
 
@@ -97,7 +94,7 @@ class Gateway:
                 outside=outside,
             )
         )
-        self.upstreams = make_upstreams(settings)
+        self.upstreams = make_upstreams(settings, outside)
         self.routes = RouteTable(settings.routes, settings.default_route)
         self._admission = Admission(
             settings=settings,
@@ -280,15 +277,3 @@ class Gateway:
 
 def _refusal(decision: Decision) -> GatewayError:
     return GatewayError(decision.problem or INTERNAL, decision.detail)
-
-
-def create_app() -> Gateway:
-    """Make the gateway that stands alone before its upstreams, from the environment and the file that it names.
-
-    Raises `ConfigurationError`.
-    """
-    settings = load_standalone_settings(None, os.environ)
-    log_to_stderr(settings.log_level)
-    traces = trace_rules(settings, os.environ)
-    told = make_tracing(settings, os.environ) if traces.takes_part else Silence()
-    return Gateway(settings, None, Outside(telemetry=told, traces=traces))

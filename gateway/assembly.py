@@ -28,7 +28,7 @@ from gateway.provider import Provider
 from gateway.store import Clock, SessionStore
 from gateway.telemetry import Silence, Telemetry
 from gateway.teller import Teller
-from gateway.tls import tls_context
+from gateway.tls import MakeTls, tls_context
 from gateway.trace_context import NO_TRACES, TraceRules
 from gateway.transport import RequestsTransport
 from gateway.upstream import Upstream
@@ -49,9 +49,17 @@ def process_name() -> str:
     return f"{socket.gethostname()}/{os.getpid()}"
 
 
+def not_at_the_end() -> bool:
+    """Tell that it goes on, where nobody knows of an end."""
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
-    """What the gateway takes from outside itself; tests put their own here."""
+    """What the gateway takes from outside itself; tests put their own here.
+
+    `is_draining` tells whether this is the end, and others should be asked instead.
+    """
 
     transport: Transport | None = None
     backend: Backend | None = None
@@ -61,6 +69,8 @@ class Outside:
     process: Callable[[], str] = process_name
     telemetry: Telemetry = field(default_factory=Silence)
     traces: TraceRules = NO_TRACES
+    make_tls: MakeTls = tls_context
+    is_draining: Callable[[], bool] = not_at_the_end
 
 
 def make_providers(settings: Settings, outside: Outside, recorder: Recorder | None = None) -> Mapping[str, Provider]:
@@ -135,9 +145,9 @@ def make_login_limit(settings: Settings, outside: Outside) -> LoginLimit:
     return LoginLimit(settings.limits, shared=settings.trusted_proxies if named else _PRIVATE, clock=outside.clock)
 
 
-def make_upstreams(settings: Settings) -> Mapping[str, Upstream]:
+def make_upstreams(settings: Settings, outside: Outside) -> Mapping[str, Upstream]:
     """Make the upstreams by their name or URL."""
-    return {name: _upstream(settings, one) for name, one in settings.upstreams.items()}
+    return {name: _upstream(settings, one, outside.make_tls) for name, one in settings.upstreams.items()}
 
 
 def back_channel(
@@ -174,10 +184,10 @@ def make_teller(settings: Settings, outside: Outside) -> Teller:
     )
 
 
-def _upstream(settings: Settings, upstream: UpstreamSettings) -> Upstream:
-    address = urlsplit(upstream.address)
+def _upstream(settings: Settings, upstream: UpstreamSettings, make_tls: MakeTls) -> Upstream:
+    address, bound = urlsplit(upstream.address), settings.certificate
     return Upstream(
-        origins=[origin_of_upstream(url, upstream, settings.certificate) for url in upstream.urls],
+        origins=[origin_of_upstream(url, upstream, bound, make_tls) for url in upstream.urls],
         authority=address.netloc,
         base=address.path,
         pseudonym=f"gateway-{sha256(settings.public_url.encode('utf-8')).hexdigest()[:12]}",
@@ -187,7 +197,9 @@ def _upstream(settings: Settings, upstream: UpstreamSettings) -> Upstream:
     )
 
 
-def origin_of_upstream(url: str, upstream: UpstreamSettings, bound: tuple[str, str] | None) -> Origin:
+def origin_of_upstream(
+    url: str, upstream: UpstreamSettings, bound: tuple[str, str] | None, make_tls: MakeTls = tls_context
+) -> Origin:
     """Make one origin of an upstream; `bound` is the certificate that access tokens are bound to."""
     parts = urlsplit(url)
     secure = parts.scheme == "https"
@@ -196,7 +208,7 @@ def origin_of_upstream(url: str, upstream: UpstreamSettings, bound: tuple[str, s
         port=parts.port or (443 if secure else 80),
         path=url.removeprefix(UNIX) if url.startswith(UNIX) else "",
         server_name=upstream.server_name,
-        tls=tls_context(verify_tls=upstream.verify_tls, certificate=upstream.certificate or bound) if secure else None,
+        tls=make_tls(verify_tls=upstream.verify_tls, certificate=upstream.certificate or bound) if secure else None,
         connect_timeout=upstream.connect_timeout,
         read_timeout=upstream.read_timeout,
     )

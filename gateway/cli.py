@@ -14,15 +14,17 @@ import click
 
 from gateway.cli_check import check, standalone_settings
 from gateway.cli_doctor import doctor
+from gateway.cli_failure import fail
 from gateway.cli_init import init
 from gateway.cli_migrate import migrate
 from gateway.cli_registration import register, unregister
 from gateway.cli_routes import routes
 from gateway.cli_sessions import sessions
 from gateway.config_docs import configuration_table, schema_text
-from gateway.config_sources import CONFIG_VARIABLE
+from gateway.config_sources import CONFIG_VARIABLE, ConfigurationError
 from gateway.demo import DemoFailed, run_demo
 from gateway.devtls import localhost_certificate
+from gateway.server_environment import LARGEST_NUMBER_OF_WORKERS, bind_problems, read_server_environment
 
 DEV_TLS_DIRECTORY = Path("var/dev-tls")
 
@@ -35,18 +37,22 @@ def main() -> None:
 
 @main.command()
 @click.option("--config", "path", type=click.Path(), help="The configuration file (default: config.yaml).")
-@click.option("--bind", default="127.0.0.1:4180", show_default=True, help="Where to listen.")
+@click.option("--bind", help="Where to listen (default: BIND, or 127.0.0.1:4180).")
 @click.option(
     "--workers",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=LARGEST_NUMBER_OF_WORKERS),
     help="How many processes (default: WEB_CONCURRENCY, or one a processor, up to 8).",
 )
 @click.option("--dev-tls", is_flag=True, help="Serve https with a self-signed certificate for localhost.")
-def serve(path: str | None, bind: str, workers: int | None, *, dev_tls: bool) -> None:
+def serve(path: str | None, bind: str | None, workers: int | None, *, dev_tls: bool) -> None:
     """Put the gateway in front of what config.yaml names."""
     environ = dict(os.environ) | ({CONFIG_VARIABLE: path} if path else {})
+    _check_server(bind)
     standalone_settings(path)
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:gateway.gunicorn_conf", "-b", bind]
+    # By this name, as SIGUSR2 starts it once more by its path, and gunicorn's own directory has a module called `http`.
+    command = [sys.executable, "-m", "gunicorn.app.wsgiapp", "-c", "python:gateway.gunicorn_conf"]
+    if bind is not None:
+        command += ["-b", bind]
     if workers is not None:
         command += ["-w", str(workers)]
     if dev_tls:
@@ -102,6 +108,17 @@ def new_key() -> None:
 def schema(*, table: bool) -> None:
     """Print the JSON Schema of config.yaml."""
     click.echo(configuration_table() if table else schema_text())
+
+
+def _check_server(bind: str | None) -> None:
+    problems = [] if bind is None else bind_problems("--bind", bind)
+    if problems:
+        fail("\n".join(problems))
+    # gunicorn takes WEB_CONCURRENCY, too, before it reads our file, and answers what is no number with a traceback.
+    try:
+        read_server_environment(os.environ)
+    except ConfigurationError as error:
+        fail(str(error))
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

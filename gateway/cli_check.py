@@ -17,6 +17,8 @@ from gateway.cli_failure import CONFIGURATION_EXIT_CODE, fail
 from gateway.config import Settings, load_standalone_settings
 from gateway.config_sources import ConfigurationError
 from gateway.errors import GatewayError, StoreUnavailable
+from gateway.tls import tls_context
+from gateway.tls_files import tls_problems
 from gateway.tracing import check_tracing
 
 
@@ -69,6 +71,9 @@ def standalone_settings(path: str | None) -> Settings:
 def _loaded(path: str | None) -> Settings:
     settings = load_standalone_settings(path, os.environ)
     check_tracing(settings, os.environ)
+    problems = list(tls_problems(settings, tls_context))
+    if problems:
+        raise ConfigurationError(problems)
     return settings
 
 

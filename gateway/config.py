@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from gateway.catalogue_files import read_locales
 from gateway.client_address import Network
+from gateway.config_metrics_model import MetricsSettings, metrics_of
 from gateway.config_model import DEFAULT_PROVIDER, Document
 from gateway.config_provider import OwnAddresses, ProviderSettings, provider_settings
 from gateway.config_route import route_of
@@ -76,6 +77,7 @@ class Settings:
     limits: Limits
     console: ConsoleSettings
     tracing: TracingSettings
+    metrics: MetricsSettings
     log_level: str
 
     @property
@@ -208,6 +210,7 @@ def settings_of(document: Document) -> Settings:
         limits=limits_of(document.limits),
         console=console_of(document.console),
         tracing=tracing_of(document.tracing),
+        metrics=metrics_of(document.metrics),
         log_level=document.log_level,
     )
 

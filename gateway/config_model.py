@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, model_validator
 from gateway.config_authorization_model import Model
 from gateway.config_console_model import ConsoleModel
 from gateway.config_limits_model import LimitsModel
+from gateway.config_metrics_model import MetricsModel
 from gateway.config_page_values import Locales, Templates
 from gateway.config_provider_model import ProviderModel
 from gateway.config_route_model import BearerModel, CorsModel, RouteModel
@@ -181,6 +182,8 @@ class Document(Model):
     """The developer's console."""
     tracing: TracingModel = TracingModel()
     """Traces of requests, by OpenTelemetry."""
+    metrics: MetricsModel = MetricsModel()
+    """Metrics for Prometheus."""
     log_level: Literal["info", "warning", "error"] = "info"
     """How much is logged by a gateway that stands alone; around an app, its logging decides."""
 

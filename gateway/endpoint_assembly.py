@@ -28,6 +28,7 @@ from gateway.endpoints.single_logout import SingleLogoutEndpoints
 from gateway.endpoints.table import Endpoints, EndpointsByPath, endpoint_table
 from gateway.languages import languages
 from gateway.provider import Provider
+from gateway.readiness import ReadinessCheck
 from gateway.responses import Responses
 from gateway.sign_in import SignIn
 from gateway.single_logout import SingleLogout
@@ -151,8 +152,7 @@ def lay_out_endpoints(parts: Parts) -> EndpointsByPath:
             settings=settings,
             authenticator=authenticator,
             responses=responses,
-            store=parts.store,
-            providers=parts.providers,
+            readiness=_readiness(parts),
             clock=parts.outside.clock,
         ),
         forward_auth=ForwardAuthEndpoint(
@@ -174,6 +174,15 @@ def lay_out_endpoints(parts: Parts) -> EndpointsByPath:
         console=_console(parts),
     )
     return EndpointsByPath(endpoint_table(settings, endpoints))
+
+
+def _readiness(parts: Parts) -> ReadinessCheck:
+    return ReadinessCheck(
+        store=parts.store,
+        providers=parts.providers,
+        clock=parts.outside.clock,
+        is_draining=parts.outside.is_draining,
+    )
 
 
 def _console(parts: Parts) -> ConsoleEndpoint | None:

@@ -5,19 +5,27 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gateway.backends.choice import make_backend
-from gateway.config import load_standalone_settings
+from gateway.config import Settings
 from gateway.config_sources import ConfigurationError
-from gateway.cpus import default_workers
-from gateway.errors import StoreUnavailable
-from gateway.tracing import check_tracing
+from gateway.metrics.place import close_place, open_place
+from gateway.reloading import Reloading
+from gateway.server_environment import read_server_environment
+from gateway.sinks import make_master_telemetry
+from gateway.telemetry import Event
 
-wsgi_app = "gateway.app:create_app()"
-bind = os.environ.get("BIND", "127.0.0.1:4180")
-workers = int(os.environ.get("WEB_CONCURRENCY") or default_workers())
+wsgi_app = "gateway.standalone:create_app()"
+try:
+    _told = read_server_environment(os.environ)
+except ConfigurationError as error:
+    print(error, file=sys.stderr)  # noqa: T201 - gunicorn would say it by a traceback.
+    sys.exit(2)
+bind = _told.bind
+workers = _told.workers
 worker_class = os.environ.get("WORKER_CLASS", "gateway.lane.worker.LaneWorker")
 threads = 32
 keepalive = 15
@@ -42,20 +50,29 @@ _ARENAS = 2
 
 
 def on_starting(server: Any) -> None:
-    """Check the configuration before a worker is started: one line for each problem, exit code 2."""
+    """Hold the configuration before a worker is started, or say what is wrong with it: a line each, exit code 2."""
     _limit_arenas()
     try:
-        settings = load_standalone_settings(None, os.environ)
-        if settings.store.type == "memory" and server.cfg.workers > 1:
-            raise ConfigurationError(["session.store.type: memory serves one worker; use file or redis, or -w 1"])
-        make_backend(settings.store)
-        check_tracing(settings, os.environ)
-    except StoreUnavailable as error:
-        print(f"session.store: {error}", file=sys.stderr)  # noqa: T201 - as below.
-        sys.exit(2)
+        begin_telling = partial(_begin_telling, server)
+        server.reloading = Reloading(server, os.environ, begin_telling=begin_telling, drain_seconds=_told.drain_seconds)
     except ConfigurationError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the log is not set up for a server that will not start.
         sys.exit(2)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Give a new worker what the master holds."""
+    server.reloading.equip(worker)
+
+
+def _begin_telling(server: Any, settings: Settings) -> Callable[[Event], None]:
+    open_place(settings.metrics, server)
+    return make_master_telemetry(settings, os.environ).happened
+
+
+def on_exit(server: Any) -> None:
+    """Leave nothing behind."""
+    close_place(server)
 
 
 def _limit_arenas() -> None:

@@ -24,6 +24,7 @@ KEY_REFETCH_SECONDS = 60
 
 _log = logging.getLogger("gateway.provider")
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,18 @@ class Pause:
         return self.left(now) <= 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtHand(Generic[T_co]):
+    """What there is of a kept value without asking for it.
+
+    `age` is in seconds since it was fetched; `error` is why the last fetch failed, None where that went well.
+    """
+
+    value: T_co | None
+    age: int
+    error: GatewayError | None
+
+
 class Kept(Generic[T]):
     """A value that one thread at a time fetches, kept for a while, and beyond that while its source fails."""
 
@@ -51,6 +64,7 @@ class Kept(Generic[T]):
         self._lock = threading.Lock()
         self._value: T | None = None
         self._error: GatewayError | None = None
+        self._fetched_at = 0.0
         self._renewed = Pause()
         self._insisted = Pause()
 
@@ -66,6 +80,10 @@ class Kept(Generic[T]):
             # Without the frames of whoever was told before: each raise would add its own, and keep their requests.
             raise (self._error or RuntimeError("nothing was fetched")).with_traceback(None)
         return self._value
+
+    def at_hand(self) -> AtHand[T]:
+        """Tell what is kept, without waiting for anybody."""
+        return AtHand(value=self._value, age=max(0, int(self._clock() - self._fetched_at)), error=self._error)
 
     def newer_than(self, known: T) -> T:
         """Return a value fetched after one that may be out of date, asking at most once in KEY_REFETCH_SECONDS.
@@ -83,7 +101,8 @@ class Kept(Generic[T]):
     def _renew(self) -> None:
         try:
             self._value, self._error = self._fetch(), None
-            self._renewed = Pause(began_at=self._clock(), seconds=KEEP_SECONDS)
+            self._fetched_at = self._clock()
+            self._renewed = Pause(began_at=self._fetched_at, seconds=KEEP_SECONDS)
         except GatewayError as error:
             _log.warning("provider: %s", error)
             self._error = error

@@ -9,7 +9,7 @@ from typing import TypeVar
 from gateway.back_channel import BackChannel
 from gateway.config_provider import ProviderSettings
 from gateway.errors import JWT_KEY_UNKNOWN, JWT_SIGNATURE_INVALID, METADATA_LACKING, GatewayError
-from gateway.kept import Clock, Kept
+from gateway.kept import AtHand, Clock, Kept
 from gateway.oidc.jose import (
     SYMMETRIC_ALGORITHMS,
     KeySet,
@@ -50,6 +50,14 @@ class Published:
         """Fetch metadata and keys, or say why not."""
         if self._metadata.get().jwks_uri is not None:
             self._keys.get()
+
+    def metadata_at_hand(self) -> AtHand[ProviderMetadata]:
+        """Tell what is known of the metadata, without asking."""
+        return self._metadata.at_hand()
+
+    def keys_at_hand(self) -> AtHand[object]:
+        """Tell what is known of the keys, without asking."""
+        return self._keys.at_hand()
 
     def prepare(self) -> None:
         """Fetch the keys that an answer may need, before something is used up that cannot be used twice."""

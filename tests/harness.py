@@ -218,6 +218,16 @@ def error_code(page: Page) -> str:
     return found[1] if found else ""
 
 
+def unready(page: Page) -> dict[str, str]:
+    """List the parts that are not ready by an answer of /ready, with their codes."""
+    found: dict[str, str] = {}
+    for name, part in page.json().items():
+        if name != "ready":
+            several = {name: part} if "status" in part else {f"{name} {each}": one for each, one in part.items()}
+            found |= {each: one["status"] for each, one in several.items() if one["status"] != "ready"}
+    return found
+
+
 def is_signed_in(browser: Browser) -> bool:
     """Tell whether the gateway lets a script's request to a protected page pass."""
     page = browser.fetch(f"{ORIGIN}/private/data")

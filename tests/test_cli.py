@@ -58,6 +58,16 @@ def test_all_errors_of_a_configuration_at_once_and_exit_code_2(command: str, tmp
     assert "Traceback" not in ran.stderr
 
 
+def test_a_file_of_authorities_that_is_none_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("no certificate")
+    (tmp_path / "config.yaml").write_text(
+        "public_url: https://a.example\nupstream: https://127.0.0.1:9\nupstream_connection: {verify_tls: ca.pem}\n"
+        "provider: {issuer: 'https://op.example', client_id: a, client_secret: b}\n"
+    )
+    ran = gateway("check", cwd=tmp_path, environ={"GATEWAY_SESSION__SECRET": SECRET})
+    assert (ran.returncode, ran.stderr.partition(": ")[0]) == (2, "upstreams.https://127.0.0.1:9")
+
+
 def test_nothing_behind_the_gateway_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(
         "public_url: https://a.example\nprovider: {issuer: 'https://op.example', client_id: a, client_secret: b}\n"

@@ -30,7 +30,7 @@ def test_its_user_is_a_number_so_that_runasnonroot_can_be_checked() -> None:
 
 
 def test_what_it_starts_gets_the_signals_itself() -> None:
-    assert final("CMD")[0].argv == ["gunicorn", "-c", "python:gateway.gunicorn_conf"]
+    assert final("CMD")[0].argv == ["gateway", "serve"]
     assert final("HEALTHCHECK")[0].argv[:2] == ["python", "-c"]
     assert not final("ENTRYPOINT")
 

@@ -152,7 +152,7 @@ def test_lock_files_name_every_dependency_of_the_project() -> None:
     runtime = (ROOT / "locks" / "runtime.txt").read_text(encoding="utf-8")
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     dependencies = project.partition("dependencies = [")[2].partition("]")[0]
-    for name in re.findall(r'"([a-z0-9]+)', dependencies):
+    for name in re.findall(r'"([a-z0-9-]+)', dependencies):
         assert re.search(rf"^{name}==", runtime, re.MULTILINE), name
         assert re.search(rf"^\| {name} \|", (ROOT / "docs" / "dependencies.md").read_text().lower(), re.MULTILINE), name
 

@@ -155,17 +155,6 @@ def test_a_form_that_is_none_signs_nobody_out(site: Site, body: bytes, media_typ
     assert is_signed_in(site.browser)
 
 
-def test_ready_tells_what_is_missing(site: Site) -> None:
-    site.provider.down = True
-    page = site.browser.fetch(f"{ORIGIN}/ready")
-    assert (page.status, page.json()) == (503, {"ready": False, "provider": "provider_unreachable"})
-
-    site.provider.down = False
-    site.clock.advance(6)
-    page = site.browser.fetch(f"{ORIGIN}/ready")
-    assert (page.status, page.json()) == (200, {"ready": True})
-
-
 @pytest.mark.parametrize(
     "path", ["/oauth2/session", "/oauth2/userinfo", "/ping", "/oauth2/signed_out", "/oauth2/start?rd=x", "/home"]
 )

@@ -102,8 +102,43 @@ def test_one_pod_stays_and_only_pods_of_ours_reach_the_app() -> None:
     budget = by_kind["PodDisruptionBudget"]["spec"]
     assert budget["selector"]["matchLabels"] == by_kind["Service"]["spec"]["selector"] == labels
     assert budget["minAvailable"] < by_kind["Deployment"]["spec"]["replicas"]
-    (rule,) = by_kind["NetworkPolicy"]["spec"]["ingress"]
+    (rule,) = policy("dashboard")["ingress"]
     assert rule["from"] == [{"podSelector": {"matchLabels": labels}}]
+
+
+def policy(name: str) -> dict[str, Any]:
+    (found,) = [one for one in KUBERNETES if one["kind"] == "NetworkPolicy" and one["metadata"]["name"] == name]
+    return dict(found["spec"])
+
+
+def test_the_metrics_of_the_pods_are_for_the_monitoring_alone() -> None:
+    (deployment,) = [one for one in KUBERNETES if one["kind"] == "Deployment"]
+    template = deployment["spec"]["template"]
+    (container,) = template["spec"]["containers"]
+    listen = {one["name"]: one["value"] for one in container["env"]}["GATEWAY_METRICS__LISTEN"]
+    ports = {one["name"]: one["containerPort"] for one in container["ports"]}
+    assert listen == f"0.0.0.0:{ports['metrics']}"
+    assert template["metadata"]["annotations"]["prometheus.io/port"] == str(ports["metrics"])
+    public, watched = policy("gateway")["ingress"]
+    assert public == {"ports": [{"port": ports["http"]}]}
+    assert watched["ports"] == [{"port": ports["metrics"]}]
+    (monitoring,) = watched["from"]
+    assert monitoring == {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    assert policy("gateway")["podSelector"]["matchLabels"] == template["metadata"]["labels"]
+    (service,) = [one for one in KUBERNETES if one["kind"] == "Service"]
+    assert [one["targetPort"] for one in service["spec"]["ports"]] == ["http"]
+
+
+def test_prometheus_of_compose_asks_every_gateway_on_a_network_of_its_own() -> None:
+    asks = yaml.safe_load((EXAMPLES / "compose/prometheus.yml").read_text(encoding="utf-8"))
+    ((scrape,), (targets,)) = asks["scrape_configs"], asks["scrape_configs"][0]["static_configs"]
+    port = COMPOSE["services"]["gateway-1"]["environment"]["GATEWAY_METRICS__LISTEN"].rpartition(":")[2]
+    assert scrape["job_name"] == "gateway"
+    assert targets["targets"] == [f"{name}:{port}" for name in GATEWAYS]
+    assert COMPOSE["networks"]["monitoring"]["internal"] is True
+    assert COMPOSE["services"]["prometheus"]["networks"] == ["monitoring"]
+    within = [name for name, one in COMPOSE["services"].items() if "monitoring" in one["networks"]]
+    assert sorted(within) == [*GATEWAYS, "prometheus"]
 
 
 def test_the_secret_is_made_of_files_and_no_example_holds_one() -> None:

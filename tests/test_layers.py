@@ -34,7 +34,7 @@ ORDER: Final = (
     (
         "config_values", "config_page_values", "config_authorization_model", "config_provider_model",
         "config_route_model", "config_console_model", "config_limits_model", "config_upstream_model",
-        "config_tracing_model", "config_model", "config_sources",
+        "config_tracing_model", "config_metrics_model", "config_model", "config_sources",
         "config_provider", "config_upstream", "config_route", "config_sections", "config", "config_docs",
         "config_reference",
         "login_parameters", "config_text", "presets", "first_config",
@@ -53,6 +53,7 @@ ORDER: Final = (
         "spans", "tracing",
     ),
     ("token_revocation", "renewal", "authenticator", "single_logout", "administration", "upstream_tokens",
+     "readiness",
      "token_questions", "bearer", "identity"),
     (
         "responses", "cors", "held_answer", "teller", "open_streams", "response_rewriting", "request_limits", "inner",
@@ -66,7 +67,10 @@ ORDER: Final = (
         "endpoints.form", "endpoints.administration", "endpoints.console", "endpoints.table", "sign_in",
     ),
     (
+        "metrics.tally", "metrics.families", "metrics.sink", "metrics.exposition", "metrics.listener", "metrics.place",
+        "metrics.page", "metrics", "sinks",
         "kept_answers", "failures", "shedding", "admission", "logs", "assembly", "endpoint_assembly", "app",
+        "standalone",
         "lane", "lane.incoming", "lane.at_once", "lane.recollection", "lane.request_reader", "lane.request_queue",
         "lane.serving", "lane.patience", "lane.client_answer", "lane.hanging_up", "lane.inlet",
         "lane.client",
@@ -75,7 +79,8 @@ ORDER: Final = (
         "lane.attempts", "lane.reacting",
         "lane.forwarding", "lane.thread_input", "lane.app_answer", "lane.gathering",
         "lane.threads", "lane.in_thread", "lane.lane",
-        "lane.worker", "gunicorn_conf", "devtls", "demo",
+        "lane.worker", "server_environment", "draining", "tls_files", "prepared", "reloading", "gunicorn_conf",
+        "devtls", "demo",
         "doctor", "doctor.finding", "doctor.waiting", "doctor.contact", "doctor.diagnoses_contact",
         "doctor.diagnoses_parts", "doctor.diagnoses_provider", "doctor.diagnoses_outside", "doctor.page",
         "doctor.contact_findings", "doctor.asking", "doctor.provider_facts", "doctor.probes", "doctor.store_facts",

@@ -164,7 +164,8 @@ def test_a_refresh_token_that_is_worth_nothing_ends_the_session(site: HubSite) -
 
 def test_ready_needs_no_keys(site: HubSite) -> None:
     page = site.browser.fetch(f"{ORIGIN}/ready")
-    assert (page.status, page.json()) == (200, {"ready": True})
+    parts = {"store": {"status": "ready"}, "provider": {"metadata": {"status": "ready", "age": 0}}}
+    assert (page.status, page.json()) == (200, {"ready": True, **parts})
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ LOCKED: Final = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", LOCK.read_text(encoding
 PAGE: Final = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
 TABLE: Final = PAGE.partition("## Licences")[2].partition("| --- |")[2]
 LICENCES: Final = dict(re.findall(r"^\| ([a-z0-9-]+) \| ([^|]+?) \|$", TABLE, re.MULTILINE))
-ALLOWED: Final = frozenset({"MIT", "MIT-0", "BSD-3-Clause", "Apache-2.0", "PSF-2.0", "MPL-2.0"})
+ALLOWED: Final = frozenset({"MIT", "MIT-0", "BSD-2-Clause", "BSD-3-Clause", "Apache-2.0", "PSF-2.0", "MPL-2.0"})
 """MPL-2.0 is certifi's, a list of certificates that we pass on unchanged."""
 
 SPDX: Final = {

@@ -11,7 +11,7 @@ from typing import Final
 from bench.peers.peer import CLIENT_ID, CLIENT_SECRET, ROOT, SECRET, Peer, Place
 from bench.processes import LOOPBACK, Command
 
-WSGI: Final = ("--worker-class", "gthread", "gateway.app:create_app()")
+WSGI: Final = ("--worker-class", "gthread", "gateway.standalone:create_app()")
 """What is said behind the configuration file to have the WSGI face of it."""
 
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from werkzeug import Response
 
 from gateway.authenticator import Authenticator
 from gateway.config import Settings
-from gateway.config_model import DEFAULT_PROVIDER
 from gateway.cookies import session_handles
 from gateway.endpoints.request import Request
 from gateway.errors import CROSS_SITE_REFUSED, GatewayError
 from gateway.policy import is_same_origin
-from gateway.provider import Provider
+from gateway.readiness import ReadinessCheck
 from gateway.responses import Responses
 from gateway.session import Session
-from gateway.store import Clock, SessionStore
+from gateway.store import Clock
 
 _NOT_SHOWN = frozenset({"nonce", "at_hash", "c_hash", "s_hash", "sid", "jti", "_claim_names", "_claim_sources"})
 
@@ -29,8 +27,7 @@ class SessionEndpoints:
     settings: Settings
     authenticator: Authenticator
     responses: Responses
-    store: SessionStore
-    providers: Mapping[str, Provider]
+    readiness: ReadinessCheck
     clock: Clock
 
     def userinfo(self, request: Request) -> Response:
@@ -65,12 +62,9 @@ class SessionEndpoints:
         return self.responses.text(200, "OK")
 
     def ready(self, _: Request) -> Response:
-        """Tell whether logins and sessions can be served: the store writes and reads, a provider is known."""
-        store = _code_of(self.store.check)
-        asked = {_name(name): _code_of(provider.check) for name, provider in self.providers.items()}
-        ready = not store and not all(asked.values())  # One provider that fails must not close the door of the others.
-        problems = {name: problem for name, problem in {"store": store, **asked}.items() if problem}
-        return self.responses.members(200 if ready else 503, {"ready": ready, **problems})
+        """Tell whether logins and sessions can be served, and how each part is, in codes alone."""
+        found = self.readiness.look()
+        return self.responses.members(200 if found.ready else 503, {"ready": found.ready, **found.parts})
 
     def _state(self, session: Session) -> dict[str, object]:
         now = int(self.clock())
@@ -80,15 +74,3 @@ class SessionEndpoints:
             "expires_in": session.remaining(now, self.settings.lifetimes),
             "logout_url": f"{self.settings.public_url}{self.settings.prefix}/sign_out",
         }
-
-
-def _name(provider: str) -> str:
-    return "provider" if provider == DEFAULT_PROVIDER else f"provider {provider}"
-
-
-def _code_of(check: Callable[[], None]) -> str:
-    try:
-        check()
-    except GatewayError as error:
-        return error.code
-    return ""

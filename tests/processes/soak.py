@@ -82,16 +82,13 @@ def soak(directory: Path, face: Face, users: Sequence[str], *, seconds: float) -
 
 async def _soak(site: _Site, seconds: float) -> Soaked:
     soaked, began = Soaked(), time.monotonic()
-    replaced: list[int] = []
     marks = itertools.count()
-    end = began + seconds
+    end, worker = began + seconds, 0
     clients = [asyncio.create_task(_client(site, soaked, marks, end, number)) for number in range(CLIENTS)]
     while time.monotonic() < began + seconds / 3:
         await asyncio.sleep(max(RELOAD_SECONDS, seconds / 20))
-        replaced = workers_of(site.master)
-        os.kill(site.master, signal.SIGHUP)
+        worker = await _replaced_worker(site, end)
         soaked.reloads += 1
-    worker = await _only_worker(site, replaced, end)
     await asyncio.sleep(max(0.0, began + seconds * 2 / 3 - time.monotonic()))
     before = _resident(worker)
     await asyncio.sleep(max(0.0, end - 1 - time.monotonic()))
@@ -109,10 +106,11 @@ async def _soak(site: _Site, seconds: float) -> Soaked:
     return soaked
 
 
-async def _only_worker(site: _Site, replaced: Sequence[int], end: float) -> int:
-    """Wait until the workers that were replaced are gone, and the new one has had its first requests."""
-    await asyncio.sleep(RELOAD_SECONDS)
-    while len(workers := workers_of(site.master)) != 1 or workers[0] in replaced:
+async def _replaced_worker(site: _Site, end: float) -> int:
+    """Reload, wait until the worker from before is gone, and return the one that took its place."""
+    before = set(workers_of(site.master))
+    os.kill(site.master, signal.SIGHUP)
+    while len(workers := workers_of(site.master)) != 1 or before & set(workers):
         assert time.monotonic() < end, f"workers {workers} do not end"
         await asyncio.sleep(0.1)
     return workers[0]

@@ -1,0 +1,295 @@
+"""What the master of gunicorn holds for its workers: a reload that would break something changes nothing."""
+
+import datetime
+import json
+import logging
+import os
+import shutil
+import signal
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final
+
+import pytest
+from gunicorn import sock
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from werkzeug.test import Client
+
+from gateway import Gateway
+from gateway.config_sources import CONFIG_VARIABLE, SECRETS_VARIABLE, ConfigurationError
+from gateway.devtls import localhost_certificate
+from gateway.reloading import CONFIGURATION_REFUSED, Reloading
+from gateway.telemetry import OK, Event, Kind
+
+SECRET: Final = "a secret for sessions and cookies of the tests"
+BEFORE: Final = "/before"
+AFTER: Final = "/after"
+
+
+class App(BaseApplication):
+    """Gunicorn with its configuration in a file of JSON."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Read the file."""
+        for name, value in json.loads(self.path.read_text()).items():
+            self.cfg.set(name, value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Master:
+    """A master that holds what is in a directory; `reloads` has an entry for each reload of gunicorn's own."""
+
+    directory: Path
+    arbiter: Any
+    reloading: Reloading
+    told: list[Event]
+    reloads: list[str]
+
+    def new_gateway(self) -> Gateway:
+        """Make the gateway of a new worker."""
+        worker: Any = SimpleNamespace(app=self.arbiter.app, cfg=self.arbiter.cfg)
+        self.reloading.equip(worker)
+        made: Gateway = worker.app.load()
+        return made
+
+    @property
+    def route(self) -> str:
+        """The only rule of a new worker."""
+        (route,) = self.new_gateway().settings.routes
+        return route.path
+
+
+def write_configuration(directory: Path, over: Mapping[str, object], route: str = BEFORE) -> None:
+    document = {
+        "public_url": "https://app.example",
+        "provider": {
+            "issuer": "https://op.example",
+            "client_id": "a",
+            "client_secret": "b",
+            "verify_tls": str(directory / "ca.pem"),
+        },
+        "upstreams": {
+            "app": {
+                "url": "https://127.0.0.1:9",
+                "verify_tls": str(directory / "ca.pem"),
+                "client_certificate": str(directory / "localhost.crt"),
+                "client_certificate_key": str(directory / "localhost.key"),
+            }
+        },
+        "upstream": "app",
+        "session": {"store": {"path": str(directory / "sessions")}},
+        "routes": [{"path": route, "access": "deny"}],
+        **over,
+    }
+    (directory / "config.yaml").write_text(json.dumps(document))  # JSON is YAML.
+
+
+def write_own(directory: Path, **over: object) -> None:
+    own = {
+        "certfile": str(directory / "server.crt"),
+        "keyfile": str(directory / "server.key"),
+        "bind": "127.0.0.1:0",
+        "workers": 2,
+        **over,
+    }
+    (directory / "gunicorn.json").write_text(json.dumps(own))
+
+
+def mend(directory: Path, route: str) -> None:
+    """Put everything in order, with files that are new."""
+    shutil.rmtree(directory, ignore_errors=True)
+    files = localhost_certificate(directory, datetime.datetime.now(datetime.UTC))
+    for source, name in ((files.certificate, "ca.pem"), (files.certificate, "server.crt"), (files.key, "server.key")):
+        shutil.copy(source, directory / name)
+    (directory / "secrets").mkdir()
+    (directory / "secrets" / "session__secret").write_text(SECRET)
+    write_configuration(directory, {}, route)
+    write_own(directory)
+
+
+@pytest.fixture
+def master(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Master]:
+    monkeypatch.setenv("SERVER_SOFTWARE", "gunicorn sets it")
+    directory = tmp_path / "here"
+    mend(directory, BEFORE)
+    own_log = logging.getLogger("gateway")
+    handlers, level = list(own_log.handlers), own_log.level
+    yield begin(directory)
+    own_log.handlers[:] = handlers
+    own_log.setLevel(level)
+
+
+def begin(directory: Path, drain_seconds: float = 0) -> Master:
+    arbiter: Any = Arbiter(App(directory / "gunicorn.json"))
+    reloads: list[str] = []
+    told: list[Event] = []
+    arbiter.handle_hup = lambda: reloads.append("hup")
+    environ = {
+        CONFIG_VARIABLE: str(directory / "config.yaml"),
+        SECRETS_VARIABLE: str(directory / "secrets"),
+        "PATH": os.environ["PATH"],
+    }
+    reloading = Reloading(arbiter, environ, begin_telling=lambda _: told.append, drain_seconds=drain_seconds)
+    return Master(directory=directory, arbiter=arbiter, reloading=reloading, told=told, reloads=reloads)
+
+
+def written(name: str, text: str) -> Callable[[Path], object]:
+    return lambda directory: (directory / name).write_text(text)
+
+
+def gone(name: str) -> Callable[[Path], object]:
+    return lambda directory: (directory / name).unlink()
+
+
+def said(**over: object) -> Callable[[Path], object]:
+    return lambda directory: write_configuration(directory, over)
+
+
+def own(**over: object) -> Callable[[Path], object]:
+    return lambda directory: write_own(directory, **over)
+
+
+def another_key(directory: Path) -> None:
+    files = localhost_certificate(directory / "other", datetime.datetime.now(datetime.UTC))
+    shutil.copy(files.key, directory / "server.key")
+
+
+BROKEN: Final = (
+    pytest.param(written("config.yaml", "routes: ["), "is not YAML", id="no-yaml"),
+    pytest.param(gone("config.yaml"), "cannot be read", id="no-file"),
+    pytest.param(said(nonsense=1), "nonsense: is not a key", id="unknown-key"),
+    pytest.param(said(upstream=None), "upstream: is missing", id="nothing-behind"),
+    pytest.param(gone("secrets/session__secret"), "session.secret: is missing", id="no-secret"),
+    pytest.param(written("secrets/session__secret", "shor"), "session.secret", id="half-a-secret"),
+    pytest.param(lambda here: shutil.rmtree(here / "secrets"), "GATEWAY_SECRETS_DIR: ", id="no-secrets"),
+    pytest.param(
+        said(session={"store": {"type": "redis", "url": "redis://host?nonsense=1"}}),
+        "session.store.url: redis-py knows no option nonsense",
+        id="store-url",
+    ),
+    pytest.param(said(session={"store": {"path": __file__}}), "session.store: store_down", id="store-directory"),
+    pytest.param(
+        said(session={"store": {"type": "memory"}}), "session.store.type: memory serves one worker", id="memory"
+    ),
+    pytest.param(written("ca.pem", "no certificate"), "provider: files for TLS cannot be used", id="provider-ca"),
+    pytest.param(
+        written("localhost.crt", "no certificate"), "upstreams.app: files for TLS cannot be used", id="certificate"
+    ),
+    pytest.param(another_key, "certfile, keyfile: ", id="key-of-another-certificate"),
+    pytest.param(own(certfile="/nowhere.pem"), "certfile, keyfile: ", id="no-certificate"),
+    pytest.param(written("gunicorn.json", "{"), "gunicorn: its configuration cannot be used", id="own-file"),
+    pytest.param(own(workers=-1), "gunicorn: its configuration cannot be used", id="own-value"),
+    pytest.param(own(worker_class="nothing.Nobody"), "gunicorn: its configuration cannot be used", id="worker-class"),
+    pytest.param(own(bind="127.0.0.1:1"), "bind: cannot be changed by a reload", id="bind"),
+    pytest.param(own(preload_app=True), "preload_app: must not be set", id="preload"),
+)
+
+
+@pytest.mark.parametrize(("break_something", "expected"), BROKEN)
+def test_a_reload_that_would_break_something_is_refused(
+    master: Master, break_something: Callable[[Path], object], expected: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert master.route == BEFORE
+    context = sock.ssl_context(master.arbiter.cfg)
+    before = (master.arbiter.app.cfg, Path.cwd())
+    break_something(master.directory)
+    caplog.clear()
+
+    master.reloading.reload()
+
+    messages = [one.getMessage() for one in caplog.records if one.name == "gateway"]
+    assert all(one.startswith("reload refused: ") for one in messages)
+    assert any(expected in one for one in messages), messages
+    assert SECRET not in caplog.text
+    assert [(one.kind, one.outcome) for one in master.told] == [(Kind.CONFIGURATION, CONFIGURATION_REFUSED)]
+    assert expected in master.told[0].detail
+    assert master.reloads == []
+    assert master.route == BEFORE  # Of a worker that is begun after the files were broken, too.
+    assert sock.ssl_context(master.arbiter.cfg) is context
+    assert (master.arbiter.app.cfg, Path.cwd()) == before
+
+    mend(master.directory, AFTER)
+    master.reloading.reload()
+
+    assert (master.route, master.reloads) == (AFTER, ["hup"])
+    assert [one.outcome for one in master.told] == [CONFIGURATION_REFUSED, OK]
+    assert "reload accepted: routes 1, providers 1, upstreams 1;" in caplog.text
+
+
+OF_THE_START_ITSELF: Final = ("own-file", "own-value", "worker-class", "bind", "preload")
+"""What gunicorn ends for before it asks us; and where it listens is new only once."""
+
+
+@pytest.mark.parametrize(("break_something", "expected"), [one for one in BROKEN if one.id not in OF_THE_START_ITSELF])
+def test_the_same_is_said_at_the_start(
+    master: Master, break_something: Callable[[Path], object], expected: str
+) -> None:
+    break_something(master.directory)
+    with pytest.raises(ConfigurationError, match=expected):
+        begin(master.directory)
+
+
+def test_several_problems_have_a_line_each(master: Master, caplog: pytest.LogCaptureFixture) -> None:
+    write_configuration(master.directory, {"nonsense": 1, "routes": [{"path": "a"}]})
+    master.reloading.reload()
+    lines = [one.getMessage() for one in caplog.records if one.getMessage().startswith("reload refused: ")]
+    assert [line.split()[2] for line in lines] == ["routes.0.path:", "nonsense:", "the"]
+
+
+def test_an_error_that_nobody_foresaw_changes_nothing(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(master.arbiter.app, "do_load_config", fail)
+    master.reloading.reload()
+    assert (master.reloads, [one.outcome for one in master.told]) == ([], [CONFIGURATION_REFUSED])
+    assert master.route == BEFORE
+
+
+def test_the_rules_for_tls_towards_clients_change_with_a_reload(master: Master) -> None:
+    master.new_gateway()
+    first: ssl.SSLContext = sock.ssl_context(master.arbiter.cfg)
+    mend(master.directory, AFTER)
+    master.reloading.reload()
+    master.new_gateway()
+    assert sock.ssl_context(master.arbiter.cfg) is not first
+
+
+def test_keys_that_were_replaced_seal_from_then_on_and_the_old_ones_open(master: Master) -> None:
+    old = master.new_gateway().settings.ring
+    (master.directory / "secrets" / "session__secret").write_text(json.dumps([SECRET[::-1], SECRET]))
+    master.reloading.reload()
+    new = master.new_gateway().settings.ring
+    assert new.secrets[0] not in old.secrets
+    assert new.secrets[1:] == old.secrets
+
+
+@pytest.mark.parametrize(
+    ("seconds", "signals"),
+    [
+        pytest.param(0, [], id="at-once"),
+        pytest.param(3600, [signal.SIGCHLD, signal.SIGTERM], id="a-second-signal"),
+        pytest.param(3600, [signal.SIGHUP, signal.SIGINT], id="no-reload-any-more"),
+    ],
+)
+def test_the_end_is_told_to_all_workers_before_it_comes(
+    master: Master, seconds: float, signals: list[signal.Signals]
+) -> None:
+    ending = begin(master.directory, drain_seconds=seconds)
+    worker = Client(ending.new_gateway())
+    for number in signals:
+        ending.arbiter.signal(number, None)
+    with pytest.raises(StopIteration):
+        ending.arbiter.handle_term()
+    assert ending.reloads == []
+    answer = worker.get("/ready", base_url="https://app.example")
+    assert (answer.status_code, answer.json) == (503, {"ready": False, "gateway": {"status": "draining"}})
+    assert worker.get("/ping", base_url="https://app.example").status_code == 200

@@ -1,7 +1,9 @@
 """What the log is told of errors that nobody foresaw."""
 
 import logging
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +72,13 @@ def test_types_and_places_are_told_and_no_words(
 def test_an_error_that_was_never_raised_has_no_place(caplog: pytest.LogCaptureFixture) -> None:
     log_unforeseen(_log, "it failed", ValueError(WORDS))
     assert caplog.messages == ["it failed: ValueError at an unknown place"]
+
+
+def test_no_module_logs_the_words_of_an_error_but_those_of_a_users_own_app() -> None:
+    package = Path(__file__).parent.parent / "gateway"
+    found = [
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if re.search(r"_log\.exception\(|exc_info=(?!None)", path.read_text(encoding="utf-8"))
+    ]
+    assert found == ["lane/in_thread.py"]

@@ -64,6 +64,7 @@ def site(issuing: Issuing, tmp_path: Path) -> Site:
     return Site(
         directory=tmp_path,
         origins=["http://127.0.0.1:1"],
+        metrics=[],
         masters=[],
         upstream="http://127.0.0.1:2",
         redis=DurableRedis(tmp_path),

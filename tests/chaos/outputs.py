@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from processes.outages import workers_of
+from processes.running import Connection
 
 from .site import Site
 
@@ -26,6 +27,17 @@ def command_lines(site: Site) -> dict[str, bytes]:
     """Read the command lines of all processes of the gateways, which everybody on the machine may."""
     processes = [process for master in site.masters for process in (master, *workers_of(master))]
     return {f"command line of {one}": Path(f"/proc/{one}/cmdline").read_bytes() for one in processes}
+
+
+def metrics(site: Site) -> dict[str, bytes]:
+    """Read the numbers that each gateway tells."""
+    told = dict[str, bytes]()
+    for origin in site.metrics:
+        with Connection(origin) as connection:
+            answer = connection.get("/metrics")
+        assert answer.status == 200
+        told[f"metrics at {origin}"] = answer.body
+    return told
 
 
 def files(directory: Path) -> dict[str, bytes]:

@@ -11,7 +11,7 @@ from typing import Final
 
 from .breaking import Breaking
 from .faults import RECOVERY_SECONDS, Fault, FaultLog
-from .outputs import command_lines, files, leaks, strangers
+from .outputs import command_lines, files, leaks, metrics, strangers
 from .site import Site, run_site
 from .users import User
 from .verdicts import Judge
@@ -60,9 +60,8 @@ def run(directory: Path, plan: Plan) -> Seen:
         judge = Judge(site, faults)
         with faults.watching_time():
             recovered = asyncio.run(_live(site, judge, faults, plan, names))
-        put_out = command_lines(site)
-    put_out |= files(directory)
-    return _seen(site, judge, faults, recovered, put_out)
+        asked = {**command_lines(site), **metrics(site)}
+    return _seen(site, judge, faults, recovered, asked, files(directory))
 
 
 async def _live(site: Site, judge: Judge, faults: FaultLog, plan: Plan, names: Sequence[str]) -> float:
@@ -83,10 +82,18 @@ async def _live(site: Site, judge: Judge, faults: FaultLog, plan: Plan, names: S
     return max(0.0, judge.troubled_at - calm_at)
 
 
-def _seen(site: Site, judge: Judge, faults: FaultLog, recovered: float, put_out: Mapping[str, bytes]) -> Seen:
+def _seen(
+    site: Site,
+    judge: Judge,
+    faults: FaultLog,
+    recovered: float,
+    asked: Mapping[str, bytes],
+    written: Mapping[str, bytes],
+) -> Seen:
+    put_out = {**asked, **written}
     told = {what: list(answers) for what, answers in judge.told.items()}
     problems = [f"{count} x {problem}" for problem, count in judge.problems.items() if count]
-    problems += [*judge.unexplained_refusals(), *strangers(_written(put_out)), *leaks(site, told, put_out)]
+    problems += [*judge.unexplained_refusals(), *strangers(written), *leaks(site, told, put_out)]
     calls = site.tap.calls
     return Seen(
         answers=judge.seen,
@@ -98,7 +105,3 @@ def _seen(site: Site, judge: Judge, faults: FaultLog, recovered: float, put_out:
         searched=sum(map(len, put_out.values())) + sum(len(one) for answers in told.values() for one in answers),
         problems=problems,
     )
-
-
-def _written(put_out: Mapping[str, bytes]) -> dict[str, bytes]:
-    return {place: text for place, text in put_out.items() if not place.startswith("command line")}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from canaries import Canaries
-from peers.servers import free_port
+from peers.servers import LOOPBACK, free_port
 from processes.fleet import on_redis
 from processes.outages import DurableRedis, ProviderServer, run_durable_redis
 from processes.running import CLIENT_ID, environment, origin_at, run_gateway, run_rough_origin
@@ -30,10 +30,14 @@ API_KEY_FIELD: Final = "x-api-key"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Site:
-    """The processes; `masters` are those of the gateways, in the order of `origins`. The first origin is the public."""
+    """The processes; `masters` are those of the gateways, in the order of `origins`. The first origin is the public.
+
+    `metrics` are the origins where each gateway tells its numbers.
+    """
 
     directory: Path
     origins: Sequence[str]
+    metrics: Sequence[str]
     masters: Sequence[int]
     upstream: str
     redis: DurableRedis
@@ -69,10 +73,15 @@ def run_site(directory: Path, users: Sequence[str]) -> Iterator[Site]:
         stack.callback(tap.end)
         settings = {**_settings(keys, upstream), **on_redis(redis.url)}
         environ = {**environment(origins[0], provider.issuer, settings), "GUNICORN_CMD_ARGS": "--access-logfile -"}
-        masters = [stack.enter_context(run_gateway(directory, port, environ, workers=WORKERS)) for port in ports]
+        metrics = [free_port() for _ in ports]
+        masters = [
+            stack.enter_context(run_gateway(directory, port, {**environ, **_metrics_at(place)}, workers=WORKERS))
+            for port, place in zip(ports, metrics, strict=True)
+        ]
         yield Site(
             directory=directory,
             origins=origins,
+            metrics=[origin_at(place) for place in metrics],
             masters=masters,
             upstream=upstream,
             redis=redis,
@@ -100,6 +109,10 @@ def _settings(keys: Mapping[str, str], upstream: str) -> dict[str, str]:
         "ROUTES": json.dumps([{"path": "/ok/**", "request_headers": {API_KEY_FIELD: keys["API key"]}}]),
         "LOG_LEVEL": "info",
     }
+
+
+def _metrics_at(port: int) -> dict[str, str]:
+    return {"GATEWAY_METRICS__LISTEN": f"{LOOPBACK}:{port}"}
 
 
 def _provider(public_url: str, users: Sequence[str], secret: str, canaries: Canaries) -> FakeProvider:

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from wsgiref.types import StartResponse, WSGIEnvironment
@@ -98,6 +99,10 @@ def shown(target: str = TARGET, *, after: float = 0.0, **changes: str) -> Answer
     return answer(200, json.dumps({"target": target, "fields": fields}).encode(), after=after)
 
 
+def cut(whole: Answer) -> Answer:
+    return replace(whole, heard=replace(whole.heard, status=LOST))
+
+
 def failed(status: int, code: str, retry_after: str = "") -> Answer:
     body = json.dumps({"error": code, "message": "..."}, separators=(",", ":")).encode()
     return answer(status, body, retry_after=retry_after)
@@ -157,6 +162,11 @@ LATER: Final = "5"
         ),
         pytest.param(lambda: answer(502, b"<p>"), {}, Kind.UPSTREAM, "PROBLEM: 502 ", id="502-without-a-code"),
         pytest.param(lambda: answer(LOST, b""), {}, Kind.WORKER, "lost", id="lost"),
+        pytest.param(lambda: cut(shown()), {}, Kind.UPSTREAM, "lost", id="cut"),
+        pytest.param(
+            lambda: cut(shown(authorization="Bearer access_token of code-bob")), {}, Kind.UPSTREAM,
+            "PROBLEM: a token of another login", id="cut-and-another-user's",
+        ),
         pytest.param(lambda: answer(LOST, b""), {}, Kind.REDIS, "PROBLEM: lost", id="lost-without-cause"),
         pytest.param(lambda: answer(HUNG, b""), {}, Kind.WORKER, "PROBLEM: hung", id="hung"),
     ],

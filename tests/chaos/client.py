@@ -22,7 +22,7 @@ _CODE: Final = re.compile(rb'"error":"([a-z0-9_]+)"|<dt>Code</dt><dd>([a-z0-9_]+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What became of a request; times are those of `time.monotonic`."""
+    """What became of a request; times are those of `time.monotonic`. Of one that was lost there may be a part."""
 
     asked_at: float
     answered_at: float
@@ -97,7 +97,9 @@ async def _ask(wire: Wire, method: str, target: str, fields: Mapping[str, str]) 
     except TimeoutError:
         heard = Heard(status=HUNG, fields=[], body=b"")
         wire.close()
-    except (OSError, EOFError):
+    except (OSError, EOFError) as error:
+        if isinstance(error, asyncio.IncompleteReadError):
+            heard = Heard(status=LOST, fields=[], body=error.partial)
         with suppress(OSError):
             wire.close()
     return Answer(asked_at=asked_at, answered_at=time.monotonic(), heard=heard)

@@ -69,12 +69,14 @@ class Judge:
         if verdict != "right" and (now > self.calm_from or verdict.startswith("PROBLEM")):
             self.problems[f"{what}: {verdict}"] += 1
             self._faults.tell(now, f"{what}: {verdict}")
-        if answer is not None:
+        if answer is not None and answer.status > LOST:  # What is there of a lost one is the upstream's.
             self._keep(what, answer)
         return verdict == "right"
 
     def of_upstream(self, held: Held, target: str, answer: Answer) -> str:
         """Judge an answer of the upstream, or one in its place."""
+        if answer.status == LOST:
+            return self._wrong_part(held, target, answer) or self.excuse(answer)
         if answer.status != 200:
             return self.of_access(held, answer)
         return self._stale(held, answer) or self.of_shown(held, target, answer.heard.body, answer.asked_at)
@@ -156,6 +158,15 @@ class Judge:
             elif not self._faults.explain(kinds, one.used_at - 1, one.used_at + LEASE_TAIL, tail=1.0):
                 found.append(f"{refused} that had been used at {one.used_at - self._faults.began_at:.1f} s")
         return found
+
+    def _wrong_part(self, held: Held, target: str, answer: Answer) -> str:
+        # An upstream that cuts its answers has often said all that it saw.
+        try:
+            json.loads(answer.heard.body)
+        except ValueError:
+            return ""
+        verdict = self.of_shown(held, target, answer.heard.body, answer.asked_at)
+        return "" if verdict == "right" else verdict
 
     def _stale(self, held: Held, answer: Answer) -> str:
         if held.left_at is None or answer.asked_at < held.left_at + LOCAL_CACHE_SECONDS + SLACK_SECONDS:

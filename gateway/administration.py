@@ -79,7 +79,7 @@ class Administration:
 def _words(wanted: Wanted) -> str:
     if wanted.everyone:
         return "all"
-    return f"by sub {wanted.sub[:80]!r}" if wanted.sub else "by sid" if wanted.sid else f"session {wanted.id[:8]!r}"
+    return "by sub" if wanted.sub else "by sid" if wanted.sid else f"session {wanted.id[:8]!r}"
 
 
 def card_members(card: Card) -> dict[str, object]:

@@ -6,12 +6,12 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
 from gateway.catalogue_files import read_locales
 from gateway.client_address import Network
+from gateway.config_logs import LogSettings, logs_of
 from gateway.config_metrics_model import MetricsSettings, metrics_of
 from gateway.config_model import DEFAULT_PROVIDER, Document
 from gateway.config_provider import OwnAddresses, ProviderSettings, provider_settings
@@ -79,6 +79,7 @@ class Settings:
     tracing: TracingSettings
     metrics: MetricsSettings
     log_level: str
+    logs: LogSettings
 
     @property
     def only_provider(self) -> ProviderSettings | None:
@@ -177,10 +178,7 @@ def settings_of(document: Document) -> Settings:
     cookies = _cookies(document, ring, providers)
     used = dict.fromkeys(filter(None, [document.upstream, *(route.upstream for route in document.routes)]))
     upstreams = upstreams_of(document.upstreams, set(used), document.upstream_connection)
-    addresses = {name: one.address for name, one in upstreams.items()}
-    trusted, upstream = frozenset(document.cors.origins), document.upstream or ""
-    routes = tuple(route_of(route, upstream, addresses, trusted) for route in document.routes)
-    default_route = route_of(RouteModel(path="/**"), upstream, addresses, trusted)
+    *routes, default_route = _routes(document, upstreams)
     return Settings(
         public_url=document.public_url,
         prefix=document.prefix,
@@ -196,8 +194,8 @@ def settings_of(document: Document) -> Settings:
         identity_keys=document.identity,
         bearer=_bearer(document),
         bearer_cache=document.bearer.cache,
-        cors_origins=trusted,
-        routes=routes,
+        cors_origins=frozenset(document.cors.origins),
+        routes=tuple(routes),
         default_route=default_route,
         rules=header_rules(cookies, document.public_url, (*routes, default_route)),
         upstreams={name: upstreams[name] for name in used},
@@ -212,13 +210,22 @@ def settings_of(document: Document) -> Settings:
         tracing=tracing_of(document.tracing),
         metrics=metrics_of(document.metrics),
         log_level=document.log_level,
+        logs=logs_of(document.logs),
     )
 
 
 def _cookies(document: Document, ring: KeyRing, providers: Mapping[str, ProviderSettings]) -> CookiePolicy:
-    secure = urlsplit(document.public_url).scheme == "https"
     posted = any(one.client.expects_form for one in providers.values())
+    secure = document.public_url.startswith("https:")
     return CookiePolicy(name=document.session.cookie_name, secure=secure, ring=ring, cross_site=posted)
+
+
+def _routes(document: Document, upstreams: Mapping[str, UpstreamSettings]) -> list[Route]:
+    """Make the rules in their order, the last of them for all else."""
+    addresses = {name: one.address for name, one in upstreams.items()}
+    trusted, upstream = frozenset(document.cors.origins), document.upstream or ""
+    written = [*document.routes, RouteModel(path="/**")]
+    return [route_of(route, upstream, addresses, trusted) for route in written]
 
 
 def _bearer(document: Document) -> AccessTokenRules:

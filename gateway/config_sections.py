@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from gateway.config_console_model import ConsoleModel
 from gateway.config_limits_model import LimitsModel
-from gateway.config_model import ForwardAuthModel, SessionModel, StoreModel
+from gateway.config_model import ForwardAuthModel
 from gateway.config_route import requirement_of
+from gateway.config_session_model import SessionModel, StoreModel
 from gateway.limits import Limits
 from gateway.route import Requirement
 from gateway.session import Lifetimes

@@ -102,6 +102,7 @@ def _environment(url: str, upstream: str, issuer: str, secret: str, directory: s
         "GATEWAY_SESSION__SECRET": secrets.token_urlsafe(48),
         "GATEWAY_SESSION__STORE__PATH": str(Path(directory, "sessions")),
         "GATEWAY_CONSOLE__ENABLED": "true",
+        "GATEWAY_LOGS__ACCESS": "false",
         "GATEWAY_ROUTES": '[{"path": "/public/**", "access": "public"},'
         ' {"path": "/admin/**", "require": {"claims": {"groups": ["admins"]}}}]',
     }

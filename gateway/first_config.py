@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 
-from gateway.config_model import STORE_URLS, StoreModel
+from gateway.config_session_model import STORE_URLS, StoreModel
 from gateway.config_text import config_text
 from gateway.config_values import Origin, ProtectedURL, UpstreamURL
 from gateway.oidc.metadata import is_loopback

@@ -12,6 +12,7 @@ from typing import Any
 
 from gateway.config import Settings
 from gateway.config_sources import ConfigurationError
+from gateway.gunicorn_log import GunicornLog
 from gateway.metrics.place import close_place, open_place
 from gateway.reloading import Reloading
 from gateway.server_environment import read_server_environment
@@ -40,9 +41,7 @@ limit_request_line = 8190
 limit_request_field_size = 16380
 control_socket_disable = True
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - the heartbeat file, not data.
-
-# The path alone: the query of a callback holds the code.
-access_log_format = '%(h)s %(t)s "%(m)s %(U)s %(H)s" %(s)s %(b)s %(M)sms'
+logger_class = GunicornLog
 
 
 _M_ARENA_MAX = -8

@@ -18,6 +18,7 @@ from gateway.config import Settings, load_standalone_settings
 from gateway.config_sections import StoreSettings
 from gateway.config_sources import ConfigurationError
 from gateway.errors import StoreUnavailable
+from gateway.logs import check_audit_file
 from gateway.oidc.messages import Call, Reply
 from gateway.standalone import stand_alone
 from gateway.tls import tls_context
@@ -45,6 +46,7 @@ def prepare(server: Any, environ: Mapping[str, str], outside: Outside) -> Prepar
     """
     settings = load_standalone_settings(None, environ)
     check_tracing(settings, environ)
+    check_audit_file(settings.logs.audit_file)
     held = replace(outside, make_tls=cache(tls_context))
     listening: Callable[[], ssl.SSLContext] = cache(partial(sock.ssl_context, server))
     problems = [*_server_problems(server, settings), *tls_problems(settings, held.make_tls)]

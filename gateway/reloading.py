@@ -49,7 +49,7 @@ class Reloading:
         self._tell = begin_telling(self._last_good.settings)
         self._reload, self._end = server.handle_hup, server.handle_term
         server.handle_hup, server.handle_term = self.reload, self.end
-        log_to_stderr(self._last_good.settings.log_level)
+        log_to_stderr(self._last_good.settings)
 
     def equip(self, worker: Any) -> None:
         """Give a worker what it serves by; in the worker's own process, just after the fork."""
@@ -84,7 +84,7 @@ class Reloading:
 
     def _accept(self) -> None:
         settings = self._last_good.settings
-        log_to_stderr(settings.log_level)
+        log_to_stderr(settings)
         _log.info(
             "reload accepted: routes %d, providers %d, upstreams %d; the workers are being replaced",
             len(settings.routes),

@@ -56,6 +56,11 @@ def unseal(ring: KeyRing, purpose: str, sealed: bytes, *, binding: bytes = b"") 
     return None
 
 
+def derived_key(ring: KeyRing, purpose: str) -> bytes:
+    """Make a key of the ring's first secret, for one purpose; it stays the same for as long as that secret is first."""
+    return _derive(ring.secrets[0][1], purpose, b"")
+
+
 def _decrypt(key: bytes, nonce: bytes, sealed: bytes, associated: bytes) -> bytes | None:
     try:
         return AESGCM(key).decrypt(nonce, sealed[_OVERHEAD:], associated)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.config import Settings
+from gateway.logs import make_event_log, make_log_telemetry
 from gateway.metrics.place import make_master_metrics, make_metrics
 from gateway.telemetry import Several, Silence, Telemetry
 from gateway.tracing import make_tracing, trace_rules
@@ -15,11 +16,19 @@ def make_telemetry(settings: Settings, environ: Mapping[str, str]) -> Telemetry:
 
     Raises `ConfigurationError`.
     """
-    spans = make_tracing(settings, environ) if trace_rules(settings, environ).takes_part else Silence()
-    told = [one for one in (make_metrics(settings.metrics, environ), spans) if not isinstance(one, Silence)]
-    return Several(told) if told else Silence()
+    told = [make_metrics(settings.metrics, environ)]
+    if settings.logs.access or settings.logs.audit:
+        told.append(make_log_telemetry(settings))
+    if trace_rules(settings, environ).takes_part:
+        told.append(make_tracing(settings, environ))
+    return _all_of(told)
 
 
 def make_master_telemetry(settings: Settings, environ: Mapping[str, str]) -> Telemetry:
     """Make what is told in the master, which alone knows of configurations that were refused."""
-    return make_master_metrics(settings.metrics, environ)
+    return _all_of([make_master_metrics(settings.metrics, environ), make_event_log()])
+
+
+def _all_of(told: list[Telemetry]) -> Telemetry:
+    heard = [one for one in told if not isinstance(one, Silence)]
+    return Several(heard) if heard else Silence()

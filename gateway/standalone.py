@@ -23,6 +23,6 @@ def create_app() -> Gateway:
 
 def stand_alone(settings: Settings, outside: Outside) -> Gateway:
     """Make the gateway that stands alone, in the process that serves, and have it log."""
-    log_to_stderr(settings.log_level)
+    log_to_stderr(settings)
     told, traces = make_telemetry(settings, os.environ), trace_rules(settings, os.environ)
     return Gateway(settings, None, replace(outside, telemetry=told, traces=traces))

@@ -131,7 +131,9 @@ def _path(environ: Environ) -> str:
     )
     path = str(raw).partition("?")[0][:MAX_TOLD]
     # Still encoded, as a line end in it would begin a line that anybody could have written.
-    return path if _PLAIN.fullmatch(path) else quote(path, safe=string.punctuation, errors="surrogatepass")
+    return (
+        path if _PLAIN.fullmatch(path) else quote(path, safe=string.punctuation, encoding="latin-1", errors="replace")
+    )
 
 
 class _Telling:

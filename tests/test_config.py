@@ -114,6 +114,8 @@ GOOD: Final = [
     ("trusted_proxies", ["10.0.0.0/8", "::1", "192.0.2.1", "fd00::/8"]),
     ("trusted_proxies", ""),
     ("log_level", "error"),
+    ("logs", {"format": "json", "exclude": "/ping,/static/**", "audit_file": "var/audit.log", "subject": "none"}),
+    ("logs", {"access": False, "audit": False, "exclude": []}),
 ]
 
 BAD: Final = [
@@ -300,6 +302,12 @@ BAD: Final = [
     ("upstream_connection.read_timeout", "0s", "upstream_connection.read_timeout"),
     ("upstream_connection.verify_tls", "", "upstream_connection.verify_tls"),
     ("log_level", "loud", "log_level"),
+    ("logs", {"format": "xml"}, "logs.format"),
+    ("logs", {"subject": "sub"}, "logs.subject"),
+    ("logs", {"exclude": ["ping"]}, "logs.exclude.0"),
+    ("logs", {"audit_file": "/"}, "logs.audit_file"),
+    ("logs", {"audit_file": ""}, "logs.audit_file"),
+    ("logs", {"acess": True}, "logs.acess"),
     ("provider", "https://op.example", "provider"),
     ("session", [], "session"),
 ]

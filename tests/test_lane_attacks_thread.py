@@ -6,7 +6,6 @@ import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
-from types import SimpleNamespace
 from typing import Any, Final
 from wsgiref.types import StartResponse, WSGIApplication
 
@@ -18,10 +17,8 @@ from test_lane import CLOSE, GET, HEAD, SECONDS, answered, around, echo, statuse
 from gateway import Gateway
 from gateway.lane import gathering
 from gateway.lane.client import ClientConnection
-from gateway.lane.incoming import MAX_BODY_WAITING, Incoming
-from gateway.lane.recollection import members_of
+from gateway.lane.incoming import MAX_BODY_WAITING
 from gateway.lane.thread_input import ThreadInput
-from gateway.lane.worker import LaneWorker
 
 LINES: Final = b"one\n\nthree" + b"\n" * 3
 
@@ -346,26 +343,6 @@ def test_what_waits_for_a_thread_is_not_done_for_clients_that_are_gone() -> None
             assert statuses(until_closed(sock)) == [200]
         assert statuses(answered(open_it, CLOSE)) == [200]
     assert "/gone" not in paths
-
-
-@pytest.mark.parametrize(
-    ("target", "path"),
-    [
-        pytest.param("/a/b;c=1,2~d", "/a/b;c=1,2~d", id="plain"),
-        pytest.param("/a?code=secret", "/a", id="a query"),
-        pytest.param("/a%0a127.0.0.1%20-%20forged", "/a%0a127.0.0.1%20-%20forged", id="a line end, encoded"),
-        pytest.param("/a%C3%A9", "/a%C3%A9", id="a letter, encoded"),
-        pytest.param("/\x85\xe9", "/%85%E9", id="a line end of Unicode, and a letter"),
-        pytest.param("/a\nb c", "/a%0Ab%20c", id="what no reader lets pass"),
-    ],
-)
-def test_no_path_begins_a_line_of_the_access_log(target: str, path: str) -> None:
-    logged: list[str] = []
-    log = SimpleNamespace(access=lambda _answer, _request, environ, _time: logged.append(environ["PATH_INFO"]))
-    environ = {**members_of("GET", target), "SERVER_PROTOCOL": "HTTP/1.1"}
-    incoming = Incoming(environ, "GET", keep_alive=True, upgrade=False)
-    LaneWorker._log_access(SimpleNamespace(log=log), incoming, 200, 0, 0.1)  # type: ignore[arg-type]
-    assert logged == [path]
 
 
 EVIL: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nSet-Cookie: a=evil\r\n\r\nevil"

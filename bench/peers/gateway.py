@@ -25,6 +25,7 @@ def gateway_environment(place: Place, settings: Mapping[str, str]) -> dict[str, 
         "PROVIDER__CLIENT_SECRET": CLIENT_SECRET,
         "SESSION__SECRET": SECRET,
         "SESSION__STORE__PATH": str(place.directory / "sessions"),
+        "LOGS__ACCESS": "false",  # The others write none either.
         **settings,
     }
     named = {f"GATEWAY_{name}": value for name, value in keys.items()}

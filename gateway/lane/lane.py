@@ -35,9 +35,6 @@ WATCH_AFTER_SECONDS = 1.0
 
 _log = logging.getLogger("gateway")
 
-Log = Callable[[Incoming, int, int, float], None]
-"""Takes note of an answer: the request, the status, the octets of the body, and how many seconds it took."""
-
 
 class Lane:
     """Serves a gateway in an event loop; `threads` is how many requests may wait at once for what is not at hand.
@@ -52,7 +49,6 @@ class Lane:
         base: Callable[[Any], Mapping[str, Any]],
         keep_alive_seconds: float,
         threads: int,
-        log: Log | None = None,
     ) -> None:
         self.gateway = gateway
         self.loop = asyncio.get_running_loop()
@@ -64,7 +60,6 @@ class Lane:
         self.tunnels: set[Tunnel] = set()
         self.now, self.date = self.loop.time(), ""
         self._base = base
-        self._log = log
         self._threads = Threads(self.loop, threads, gateway.settings.limits.requests)
         self._fetching = Fetching(self.loop, gateway.authenticator.find_many)
         patience = gateway.settings.lifetimes.touch_interval
@@ -250,8 +245,6 @@ class Lane:
         """Take note of an answer that is complete."""
         self.served += 1
         self.gateway.teller.tell(incoming.notes, incoming.environ, status, sent)
-        if self._log is not None:
-            self._log(incoming, status, sent, incoming.notes.clock() - incoming.notes.began_at)
 
     def unanswered(self, incoming: Incoming, answer: ClientAnswer | None) -> None:
         """Take note of a request whose client is gone, or whose answer was broken off."""

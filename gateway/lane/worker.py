@@ -6,13 +6,9 @@ import asyncio
 import os
 import signal
 import ssl
-import string
 import sys
 from collections.abc import Mapping
-from datetime import timedelta
-from types import SimpleNamespace
 from typing import Any
-from urllib.parse import quote
 
 import uvloop
 from gunicorn import sock
@@ -20,7 +16,6 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers import base
 
 from gateway.app import Gateway
-from gateway.lane.incoming import Incoming
 from gateway.lane.lane import Lane
 from gateway.lane.listening import Listening, room_for
 
@@ -61,7 +56,6 @@ class LaneWorker(base.Worker):
             base=self._base_environ,
             keep_alive_seconds=self.cfg.keepalive,
             threads=self.cfg.threads,
-            log=self._log_access if self.log.access_log_enabled else None,
         )
         context = sock.ssl_context(self.cfg) if self.cfg.is_ssl else None
         listeners: list[Any] = self.sockets
@@ -114,14 +108,3 @@ class LaneWorker(base.Worker):
             "REMOTE_ADDR": peer[0] if isinstance(peer, tuple) else "",
             "REMOTE_PORT": str(peer[1]) if isinstance(peer, tuple) else "",
         }
-
-    def _log_access(self, incoming: Incoming, status: int, sent: int, seconds: float) -> None:
-        answer: Any = SimpleNamespace(status=f"{status} ", sent=sent, headers=[])
-        request: Any = SimpleNamespace(headers=[])
-        environ = {**incoming.environ, "PATH_INFO": _logged_path(incoming.environ["RAW_URI"])}
-        self.log.access(answer, request, environ, timedelta(seconds=seconds))
-
-
-def _logged_path(target: str) -> str:
-    # Still encoded, as a line end in it would begin a line that anybody could have written.
-    return quote(target.partition("?")[0], safe=string.punctuation, encoding="latin-1")

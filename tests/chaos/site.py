@@ -20,6 +20,7 @@ from .faults import PROVIDER_SECONDS, UPSTREAM_SECONDS
 from .tap import Tap
 
 GATEWAYS: Final = 2
+LOG_FORMATS: Final = ("text", "json")
 WORKERS: Final = 2
 TOKEN_SECONDS: Final = 20
 """An access token lives so long, and is renewed in the second half of its life."""
@@ -72,11 +73,11 @@ def run_site(directory: Path, users: Sequence[str]) -> Iterator[Site]:
         stack.callback(server.kill)
         stack.callback(tap.end)
         settings = {**_settings(keys, upstream), **on_redis(redis.url)}
-        environ = {**environment(origins[0], provider.issuer, settings), "GUNICORN_CMD_ARGS": "--access-logfile -"}
+        environ = environment(origins[0], provider.issuer, settings)
         metrics = [free_port() for _ in ports]
         masters = [
-            stack.enter_context(run_gateway(directory, port, {**environ, **_metrics_at(place)}, workers=WORKERS))
-            for port, place in zip(ports, metrics, strict=True)
+            stack.enter_context(run_gateway(directory, port, {**environ, **_own(place, form)}, workers=WORKERS))
+            for port, place, form in zip(ports, metrics, LOG_FORMATS, strict=True)
         ]
         yield Site(
             directory=directory,
@@ -111,8 +112,8 @@ def _settings(keys: Mapping[str, str], upstream: str) -> dict[str, str]:
     }
 
 
-def _metrics_at(port: int) -> dict[str, str]:
-    return {"GATEWAY_METRICS__LISTEN": f"{LOOPBACK}:{port}"}
+def _own(metrics: int, form: str) -> dict[str, str]:
+    return {"GATEWAY_METRICS__LISTEN": f"{LOOPBACK}:{metrics}", "GATEWAY_LOGS__FORMAT": form}
 
 
 def _provider(public_url: str, users: Sequence[str], secret: str, canaries: Canaries) -> FakeProvider:

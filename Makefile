@@ -6,6 +6,7 @@
 # make conformance  docs/CONFORMANCE.md from a run of the conformance tests
 # make fuzz   200,000 odd inputs and more, counted by target; FUZZ_INPUTS and FUZZ_SEED change the run
 # make reliability  what is killed and stormed, in large numbers, into docs/RELIABILITY.md; about 40 minutes
+# make chaos  users while all that can fail does, into docs/RELIABILITY.md; six minutes; then a search for their secrets
 # make scaling  a simulated storm of refreshes, into docs/SCALING.md; about five minutes of two cores
 # make bench  requests a second, latencies and memory beside nginx, Envoy, Apache and Flask, into docs/PERFORMANCE.md;
 #             about 20 minutes; BENCH="--rounds 1 --seconds 3 --cases small" and the like change the run
@@ -29,7 +30,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PEERS := $(patsubst %/package-lock.json,%/node_modules/.ready,$(wildcard tests/peers/*/package-lock.json)) \
 	$(patsubst %/requirements.txt,%/.venv/.ready,$(wildcard tests/peers/*/requirements.txt))
 
-.PHONY: demo quick test peers fuzz reliability scaling bench lint format docs screenshots site conformance audit sbom lock clean
+.PHONY: demo quick test peers fuzz reliability chaos scaling bench lint format docs screenshots site conformance audit sbom lock clean
 
 demo: $(RUNTIME)
 	PYTHONPATH=$(CURDIR) $(BIN)/python -m gateway demo
@@ -58,6 +59,9 @@ fuzz: $(READY)
 
 reliability: $(READY)
 	cd tests && ../$(BIN)/python -m reliability
+
+chaos: $(READY)
+	cd tests && ../$(BIN)/python -m chaos
 
 scaling: $(READY)
 	cd tests && ../$(BIN)/python -m scaling

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -54,9 +53,8 @@ from gateway.shedding import Shedding
 from gateway.store import HeldSession
 from gateway.target import RequestTarget, read_target
 from gateway.telemetry import Decision as Decided
+from gateway.unforeseen import problem_of
 from gateway.upstream_tokens import UpstreamTokens
-
-_log = logging.getLogger("gateway")
 
 
 class Gateway:
@@ -135,11 +133,8 @@ class Gateway:
         """Decide what becomes of a request; whatever goes wrong in deciding, nothing is let in."""
         try:
             return self.cors.preflight(environ) or self._decide(environ)
-        except GatewayError as error:
-            return self.failures.answer(environ, error)
-        except Exception:  # noqa: BLE001 - fails closed whatever it was.
-            _log.exception("an error that nobody foresaw")
-            return self.failures.answer(environ, GatewayError(INTERNAL))
+        except Exception as error:  # noqa: BLE001 - fails closed whatever it was.
+            return self.failures.answer(environ, problem_of(error))
 
     def answer(
         self, outcome: Response | Admitted, environ: dict[str, Any], start_response: StartResponse
@@ -265,8 +260,7 @@ class Gateway:
         except GatewayError:
             raise
         except Exception as error:
-            _log.exception("an error that nobody foresaw")
-            raise GatewayError(INTERNAL) from error
+            raise problem_of(error) from error
 
     def _renewed(self, request: Request, route: Route, held: HeldSession) -> Response | Admitted | None:
         renewed = self.authenticator.after_rejection(held)

@@ -90,6 +90,11 @@ class Authenticator:
             telemetry=telemetry,
         )
 
+    @property
+    def unsaved(self) -> int:
+        """How many sessions have tokens that would be lost with this process."""
+        return self._renewal.unsaved
+
     def provider(self, name: str) -> Provider:
         """Find a provider by its name in the configuration; raises `provider_unknown`."""
         provider = self._providers.get(name)

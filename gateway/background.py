@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from gateway.unforeseen import log_unforeseen
+
 _PAUSE_AFTER_ERROR = 1.0
 _log = logging.getLogger("gateway")
 
@@ -38,8 +40,8 @@ class Background:
             time.sleep(pause or 0.0)
             try:
                 pause = self._step()
-            except Exception:  # noqa: BLE001 - the thread must outlive whatever it was.
-                _log.exception("%s: an error that nobody foresaw", self._name)
+            except Exception as error:  # noqa: BLE001 - the thread must outlive whatever it was.
+                log_unforeseen(_log, f"{self._name}: an error that nobody foresaw", error)
                 pause = _PAUSE_AFTER_ERROR
 
     def _goes_on(self, pause: float | None) -> bool:

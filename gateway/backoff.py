@@ -7,6 +7,7 @@ from collections import OrderedDict
 
 from gateway.errors import (
     PROVIDER_UNREACHABLE,
+    TOKEN_ANSWER_INVALID,
     TOKEN_REFUSED,
     GatewayError,
     ProviderBusy,
@@ -67,7 +68,7 @@ class Backoff:
             if isinstance(error, ProviderBusy):
                 self._leave_alone(session_id, error.retry_after)
                 return self._sheds_all(session_id) and self._begin(error.retry_after or 0)
-            if isinstance(error, TooManyRequests) or error.problem is TOKEN_REFUSED:
+            if isinstance(error, TooManyRequests) or error.problem in (TOKEN_REFUSED, TOKEN_ANSWER_INVALID):
                 self._leave_alone(session_id, error.retry_after if isinstance(error, TooManyRequests) else None)
                 return False
             return self._begin()

@@ -17,6 +17,7 @@ from gateway.log_masking import masking, secrets_of
 from gateway.log_places import LogFile, without_waiting
 from gateway.log_requests import JSON, TEXT, Lines
 from gateway.log_telemetry import LogTelemetry, naming
+from gateway.unforeseen import log_unforeseen
 
 _STDERR = 2
 _SECONDS_AT_THE_END = 2.0
@@ -38,7 +39,8 @@ def stderr_handler(settings: LogSettings) -> LogHandler:
 
 def _log_end_of_thread(ended: threading.ExceptHookArgs) -> None:
     # Python would write a traceback of many lines, with whatever the exception quotes.
-    logging.getLogger("gateway").error("a thread ended by an error that nobody foresaw", exc_info=ended.exc_value)
+    if ended.exc_value is not None:
+        log_unforeseen(logging.getLogger("gateway"), "a thread ended by an error that nobody foresaw", ended.exc_value)
 
 
 def log_to_stderr(settings: Settings) -> None:

@@ -14,6 +14,7 @@ from gateway.errors import (
     METADATA_INVALID,
     METADATA_ISSUER_MISMATCH,
     PROVIDER_ANSWER_INVALID,
+    TOKEN_ANSWER_INVALID,
     GatewayError,
     ProviderUnavailable,
 )
@@ -49,19 +50,13 @@ from gateway.oidc.metadata import ProviderMetadata
 from gateway.oidc.protected import open_signed
 from gateway.oidc.token_endpoint import TokenSet, code_grant, process_token_reply, refresh_grant, revocation_call
 from gateway.oidc.transaction import Transaction
-from gateway.oidc.userinfo import (
-    check_signed_userinfo,
-    check_subject,
-    read_userinfo,
-    subject_of,
-    userinfo_call,
-)
+from gateway.oidc.userinfo import check_signed_userinfo, check_subject, read_userinfo, subject_of, userinfo_call
 from gateway.published import Published
 from gateway.session import Login, Session
 from gateway.token_service import TokenService
 
-# A page of maintenance, say: it tells nothing about a session, though something did answer.
-_NO_ANSWER = (PROVIDER_ANSWER_INVALID, METADATA_INVALID, METADATA_ISSUER_MISMATCH)
+# A page of maintenance, say, or an empty object: it tells nothing about a session, though something did answer.
+_NO_ANSWER = (PROVIDER_ANSWER_INVALID, TOKEN_ANSWER_INVALID, METADATA_INVALID, METADATA_ISSUER_MISMATCH)
 
 _OF_THE_ID_TOKEN = frozenset({"acr", "amr", "auth_time", "nonce", "sid", "azp", "at_hash", "c_hash", "s_hash"})
 

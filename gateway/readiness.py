@@ -14,6 +14,7 @@ from gateway.errors import INTERNAL, PROVIDER_UNREACHABLE, STORE_DOWN, GatewayEr
 from gateway.kept import AtHand
 from gateway.provider import Provider
 from gateway.store import Clock, SessionStore
+from gateway.unforeseen import log_unforeseen
 
 PATIENCE_SECONDS = 0.8
 """How long an answer waits for its parts: those who probe often wait for one second, and no longer."""
@@ -74,8 +75,8 @@ class _Question:
             self._check()
         except GatewayError as error:
             answer.set_result(error.code)
-        except Exception:  # noqa: BLE001 - the next one who asks must find an answer, whatever it was.
-            _log.exception("an error that nobody foresaw")
+        except Exception as error:  # noqa: BLE001 - the next one who asks must find an answer, whatever it was.
+            log_unforeseen(_log, "an error that nobody foresaw", error)
             answer.set_result(INTERNAL.code)
         else:
             answer.set_result("")

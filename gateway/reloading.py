@@ -20,6 +20,7 @@ from gateway.draining import Draining
 from gateway.logs import log_to_stderr
 from gateway.prepared import Prepared, prepare
 from gateway.telemetry import Event, Kind
+from gateway.unforeseen import log_unforeseen
 
 CONFIGURATION_REFUSED = "configuration_refused"
 """The outcome of a reload that was refused."""
@@ -64,7 +65,7 @@ class Reloading:
         except ConfigurationError as error:
             self._refuse(error.problems)
         except Exception as error:  # noqa: BLE001 - the gateway goes on whatever it was.
-            _log.exception("an error that nobody foresaw")
+            log_unforeseen(_log, "an error that nobody foresaw", error)
             self._refuse([f"internal_error: {type(error).__name__}"])
         else:
             self._accept()

@@ -74,6 +74,11 @@ class Renewal:
         self._flights: SingleFlight[HeldSession | None] = SingleFlight()
         self._unsaved = Unsaved()
 
+    @property
+    def unsaved(self) -> int:
+        """How many renewed sessions are in this process alone, since the store cannot be written."""
+        return self._unsaved.left
+
     def before_expiry(self, held: HeldSession) -> HeldSession | None:
         """Renew a session whose access token ends soon; None if the session ended over it.
 

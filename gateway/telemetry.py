@@ -10,6 +10,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
+from gateway.unforeseen import log_unforeseen
+
 _log = logging.getLogger("gateway")
 
 T = TypeVar("T")
@@ -201,8 +203,8 @@ def _tell(all_told: Iterable[Callable[[T], None]], what: T) -> None:
     for tell in all_told:
         try:
             tell(what)
-        except Exception:  # noqa: BLE001 - a request is not refused for what cannot be written down of it.
-            _log.exception("telemetry failed")
+        except Exception as error:  # noqa: BLE001 - a request is not refused for what cannot be written down of it.
+            log_unforeseen(_log, "telemetry failed", error)
 
 
 _tag: ContextVar[Tag] = ContextVar("gateway.tag", default=NO_TAG)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from gateway.errors import TUNNELS_FULL, GatewayError
+from gateway.unforeseen import log_unforeseen
 
 MAX_BUFFERED = 65536
 """Octets that wait for a reader, in each direction; then nothing more is read for it."""
@@ -219,8 +220,8 @@ class _Pump:
         while True:
             try:
                 busy = self._round(busy)
-            except Exception:  # noqa: BLE001 - the thread must outlive whatever it was.
-                _log.exception("an error that nobody foresaw")
+            except Exception as error:  # noqa: BLE001 - the thread must outlive whatever it was.
+                log_unforeseen(_log, "an error that nobody foresaw", error)
                 busy = set()
                 time.sleep(_TICK_SECONDS)
 
@@ -247,8 +248,8 @@ class _Pump:
                 return more
         except OSError:
             pass  # One side is gone, and so is the other for it.
-        except Exception:  # noqa: BLE001 - one tunnel must not be the end of the others.
-            _log.exception("an error that nobody foresaw")
+        except Exception as error:  # noqa: BLE001 - one tunnel must not be the end of the others.
+            log_unforeseen(_log, "an error that nobody foresaw", error)
         self._end(tunnel)
         return False
 

@@ -40,7 +40,13 @@ class Unsaved:
     def __init__(self, background: type[Background] = Background) -> None:
         self._guard = threading.Lock()
         self._waiting: list[_Waiting] = []
+        self._left = 0
         self._background = background("gateway-unsaved", self.step)
+
+    @property
+    def left(self) -> int:
+        """How many writes wait, or are being made."""
+        return self._left
 
     def write_later(self, write: Write, lock: ExitStack) -> None:
         """Make a write when the store can take it, and let go of its lock then."""
@@ -48,6 +54,7 @@ class Unsaved:
             has_room = len(self._waiting) < MAX_WRITES
             if has_room:
                 self._waiting.append(_Waiting(write=write, lock=lock))
+                self._left += 1
         if not has_room:
             _log.error("renewed tokens are lost: too many of them wait for the store")
             _let_go(lock)
@@ -59,8 +66,11 @@ class Unsaved:
         for item in list(self._waiting):
             with self._guard:
                 self._waiting.remove(item)
-            if not _is_over(item):
-                with self._guard:
+            over = _is_over(item)
+            with self._guard:
+                if over:
+                    self._left -= 1
+                else:
                     self._waiting.append(item)
             if time.monotonic() > ends_at:
                 break

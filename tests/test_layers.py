@@ -13,7 +13,10 @@ MAX_MODULE_LINES: Final = 300
 MAX_FUNCTION_LINES: Final = 45
 
 ORDER: Final = (
-    ("problem", "loop_problems", "limit_problems", "errors", "remembered", "whole_file", "cpus", "telemetry"),
+    (
+        "problem", "loop_problems", "limit_problems", "errors", "remembered", "whole_file", "cpus", "unforeseen",
+        "telemetry",
+    ),
     (
         "oidc", "oidc.retry_after",
         "oidc.messages", "oidc.jose", "oidc.keys", "oidc.jwe", "oidc.challenge", "oidc.dpop", "oidc.client",
@@ -72,7 +75,7 @@ ORDER: Final = (
         "kept_answers", "failures", "shedding", "admission", "assembly", "endpoint_assembly", "app",
         "standalone",
         "lane", "lane.incoming", "lane.at_once", "lane.recollection", "lane.request_reader", "lane.request_queue",
-        "lane.serving", "lane.patience", "lane.client_answer", "lane.hanging_up", "lane.problems", "lane.inlet",
+        "lane.serving", "lane.patience", "lane.client_answer", "lane.hanging_up", "lane.inlet",
         "lane.client",
         "lane.records", "lane.tls", "lane.listening", "lane.chunks", "lane.fetching", "lane.uses",
         "lane.upstream", "lane.pool", "lane.origins", "lane.tunnel", "lane.heads", "lane.passing_body", "lane.acting",

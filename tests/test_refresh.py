@@ -118,6 +118,7 @@ OUTAGES = [
     pytest.param(_answering(_html(429)), id="429"),
     pytest.param(_answering(_html(200)), id="maintenance-page"),
     pytest.param(_answering(_html(404)), id="404-page"),
+    pytest.param(_answering(lambda: Response("{}", mimetype="application/json")), id="an-object-without-tokens"),
     pytest.param(
         _answering(lambda: Response('{"error":"invalid_client"}', status=401, mimetype="application/json")),
         id="our-secret-was-changed",

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final
 
-from harness import ORIGIN, error_code, held_session, is_signed_in, run_site
+from harness import ISSUER, ORIGIN, error_code, held_session, is_signed_in, run_site
+from lane_face import run_lane
 
 from gateway.backends.memory import MemoryBackend
 from gateway.background import Background
 from gateway.errors import STORE_DOWN, GatewayError, StoreUnavailable
-from gateway.testing import Faults
+from gateway.testing import Browser, Faults
 from gateway.unsaved import MAX_ATTEMPTS, MAX_WRITES, RETRY_SECONDS, Unsaved
 
 REFRESH: Final = "token.refresh_token"
@@ -52,9 +53,9 @@ def test_a_write_is_made_up_for_and_its_lock_let_go_afterwards() -> None:
 
     unsaved = Unsaved(Still)
     unsaved.write_later(write, locks(done, "released"))
-    assert (unsaved.step(), done) == (RETRY_SECONDS, [])
+    assert (unsaved.step(), done, unsaved.left) == (RETRY_SECONDS, [], 1)
     state["down"] = False
-    assert (unsaved.step(), done) == (None, ["written", "released"])
+    assert (unsaved.step(), done, unsaved.left) == (None, ["written", "released"], 0)
     assert (unsaved.step(), done) == (None, ["written", "released"])
 
 
@@ -153,3 +154,28 @@ def test_a_sign_out_meanwhile_stays_one() -> None:
         backend.down = False
         assert eventually(lambda: not site.provider.is_active(str(issued[0]["access_token"])))
         assert not is_signed_in(site.browser)
+
+
+class FailingAWhile(MemoryBackend):
+    """A memory that cannot be written so many times more."""
+
+    failures = 0
+
+    def replace(self, key: str, tag: bytes, value: bytes, seconds: int) -> bool:
+        if self.failures:
+            self.failures -= 1
+            raise StoreUnavailable(STORE_DOWN)
+        return super().replace(key, tag, value, seconds)
+
+
+def test_a_worker_that_is_replaced_writes_first_what_no_other_has() -> None:
+    backend = FailingAWhile()
+    with run_site(backend=backend) as site:
+        with run_lane(site.gateway) as face:
+            browser = Browser({ORIGIN: face, ISSUER: site.provider}, clock=site.clock)
+            assert browser.navigate(f"{ORIGIN}/home").status == 200
+            site.clock.advance(301)
+            backend.failures = 20
+            assert browser.fetch(f"{ORIGIN}/data").status == 200
+        assert (site.gateway.authenticator.unsaved, backend.failures) == (0, 0)
+        assert site.provider.calls[REFRESH] == 1

@@ -37,7 +37,7 @@ from gateway.errors import (
 from gateway.login_limit import LoginLimit
 from gateway.oidc.authorization_response import ReceivedResponse, error_problem
 from gateway.oidc.challenge import StepUp
-from gateway.oidc.messages import Entropy
+from gateway.oidc.messages import Entropy, quoted
 from gateway.oidc.transaction import Transaction
 from gateway.policy import is_same_origin
 from gateway.responses import Responses, with_cookies
@@ -202,7 +202,7 @@ class LoginEndpoints:
         posted = request.target.method == "POST"
         if "error" in answer and not answer.keys() & {"state", "response"}:
             # A pushed request is used once; who goes back to it is sent here without the state that was in it.
-            error = GatewayError(error_problem(answer["error"]), f"error {answer['error'][:80]!r} without state")
+            error = GatewayError(error_problem(answer["error"]), f"error {quoted(answer['error'])} without state")
             if self._session(request) is None:
                 raise LoginFailed(error, "/")
             return self.responses.redirect("/")

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from gateway.errors import UPSTREAM_UNREACHABLE, GatewayError
 from gateway.lane.origins import LaneUpstream
 from gateway.lane.pool import AsyncPool
-from gateway.lane.problems import problem_of
 from gateway.lane.upstream import UpstreamConnection
+from gateway.unforeseen import problem_of
 from gateway.upstream_origin import NotConnected, Pool
 
 

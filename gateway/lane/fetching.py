@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from gateway.errors import GatewayError
 from gateway.store import HeldSession
 from gateway.telemetry import NO_TAG, Tag, tagged
+from gateway.unforeseen import log_unforeseen
 
 Found = Mapping[bytes, HeldSession | None]
 Told = Callable[[HeldSession | None], None]
@@ -63,7 +64,7 @@ class Fetching:
                 return self._find_many(handles)
         except Exception as error:  # noqa: BLE001 - whoever decides on each request will find the same, and say so.
             if not isinstance(error, GatewayError):
-                _log.exception("an error that nobody foresaw")
+                log_unforeseen(_log, "an error that nobody foresaw", error)
             return {}
 
     def _tell(self, waiting: Mapping[bytes, list[Told]], found: Found) -> None:

@@ -17,9 +17,9 @@ from gateway.lane.heads import answer_fields, head_for, request_head, switch_fie
 from gateway.lane.incoming import Incoming
 from gateway.lane.origins import LaneUpstream
 from gateway.lane.passing_body import PassingBody
-from gateway.lane.problems import problem_of
 from gateway.lane.reacting import outcome_of, reaction_to
 from gateway.lane.upstream import UpstreamConnection
+from gateway.unforeseen import problem_of
 from gateway.upstream_answer import Framing, Head
 from gateway.upstream_pool import NothingReceived
 from gateway.upstream_request import REPEATABLE

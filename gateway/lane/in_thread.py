@@ -23,6 +23,7 @@ from gateway.lane.incoming import MAX_BODY_WAITING, Incoming, keep_piece
 from gateway.lane.thread_input import ThreadInput
 from gateway.request_notes import NOTES_KEY
 from gateway.telemetry import tagged
+from gateway.unforeseen import log_unforeseen
 
 _log = logging.getLogger("gateway")
 
@@ -212,8 +213,8 @@ class InThread:
             return
         try:
             step()
-        except Exception:  # noqa: BLE001 - a body without a head would be read as one, and as what it likes to be.
-            _log.exception("an answer could not be written")
+        except Exception as error:  # noqa: BLE001 - a body without a head would be read as one, and as it likes to be.
+            log_unforeseen(_log, "an answer could not be written", error)
             self._client.abort()
             self.client_lost()
 

@@ -22,13 +22,13 @@ from gateway.lane.forwarding import Forwarding
 from gateway.lane.in_thread import InThread, Outcome
 from gateway.lane.incoming import Incoming
 from gateway.lane.origins import LaneUpstream
-from gateway.lane.problems import problem_of
 from gateway.lane.threads import Threads
 from gateway.lane.tunnel import MAX_TUNNELS, Tunnel
 from gateway.lane.uses import Uses
 from gateway.request_notes import NOTES_KEY
 from gateway.store import HeldSession
 from gateway.teller import CLIENT_GONE
+from gateway.unforeseen import log_unforeseen, problem_of
 
 TICK_SECONDS = 1.0
 WATCH_AFTER_SECONDS = 1.0
@@ -220,8 +220,8 @@ class Lane:
         try:
             environ = {**incoming.environ, NOTES_KEY: incoming.notes}
             self._respond(client, incoming, self.gateway.failures.answer(environ, error))
-        except Exception:  # noqa: BLE001 - there is nothing left to say.
-            _log.exception("an answer could not be given")
+        except Exception as failure:  # noqa: BLE001 - there is nothing left to say.
+            log_unforeseen(_log, "an answer could not be given", failure)
             client.abort()
 
     def allowed(self, environ: Any, fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -252,10 +252,10 @@ class Lane:
         self.gateway.teller.tell(incoming.notes, incoming.environ, status, sent)
 
     async def close(self, seconds: float) -> None:
-        """Let the requests that are under way be answered, and end the rest after so many seconds."""
+        """Let requests be answered, and tokens be written that no other has; end the rest after so many seconds."""
         self.closing = True
         deadline = self.loop.time() + seconds
-        while (self.clients or self.tunnels) and self.loop.time() < deadline:
+        while (self.clients or self.tunnels or self.gateway.authenticator.unsaved) and self.loop.time() < deadline:
             await asyncio.sleep(0.05)
         for tunnel in list(self.tunnels):
             tunnel.close()
@@ -288,5 +288,5 @@ class Lane:
         for step in [*(one.tick for one in self.clients), *(one.watch for one in lasting), self.uses.step]:
             try:
                 step()
-            except Exception:  # noqa: BLE001 - the others still have theirs.
-                _log.exception("an error that nobody foresaw")
+            except Exception as error:  # noqa: BLE001 - the others still have theirs.
+                log_unforeseen(_log, "an error that nobody foresaw", error)

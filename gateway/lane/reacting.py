@@ -11,8 +11,8 @@ from werkzeug import Response
 
 from gateway.errors import REQUEST_INCOMPLETE, GatewayError
 from gateway.inner import Admitted, React
-from gateway.lane.problems import problem_of
 from gateway.telemetry import Tag, tagged
+from gateway.unforeseen import problem_of
 from gateway.upstream_answer import Head
 
 Outcome = Response | Admitted

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from gateway.config_metrics_model import MetricsSettings
 from gateway.metrics.exposition import CONTENT_TYPE
+from gateway.unforeseen import log_unforeseen
 
 BACKLOG = 16
 MAX_HEAD = 8192
@@ -96,8 +97,8 @@ class Listener:
             answer_one(connection, self._answer, seconds=self._seconds)
         except OSError:
             pass  # Whoever asked has gone, or was too slow.
-        except Exception:  # noqa: BLE001 - the thread must outlive whatever it was.
-            _log.exception("metrics could not be written down")
+        except Exception as error:  # noqa: BLE001 - the thread must outlive whatever it was.
+            log_unforeseen(_log, "metrics could not be written down", error)
 
 
 def answer_one(connection: socket.socket, answer: Callable[[], bytes], *, seconds: float) -> None:

@@ -28,6 +28,7 @@ from gateway.oidc.messages import (
     Reply,
     base64url,
     json_object,
+    quoted,
     raise_if_unavailable,
     s256,
 )
@@ -158,10 +159,10 @@ def process_pushed_reply(reply: Reply) -> str:
     raise_if_unavailable(reply, "the pushed authorization request endpoint")
     members = json_object(reply)
     if reply.status not in (200, 201):
-        error = str(members.get("error"))[:80]
+        error = str(members.get("error"))
         if error in ("invalid_client", "unauthorized_client"):
             raise ProviderUnavailable(TOKEN_CLIENT_INVALID, error, retry_after=RETRY_AFTER_SECONDS)
-        raise GatewayError(PUSHED_REQUEST_REFUSED, f"error {error!r}")
+        raise GatewayError(PUSHED_REQUEST_REFUSED, f"error {quoted(error)}")
     uri, expires_in = members.get("request_uri"), members.get("expires_in")
     if not isinstance(uri, str) or not uri.isascii() or not uri.isprintable() or not 0 < len(uri) <= MAX_REQUEST_URI:
         raise GatewayError(PUSHED_ANSWER_INVALID, "no usable request_uri")

@@ -27,7 +27,7 @@ from gateway.errors import (
 )
 from gateway.oidc.client import Client
 from gateway.oidc.jose import KeySet, SignedToken, unverified_claims, verify_with
-from gateway.oidc.messages import same_text
+from gateway.oidc.messages import quoted, same_text
 from gateway.oidc.metadata import ProviderMetadata
 from gateway.oidc.protected import open_signed
 from gateway.oidc.transaction import Transaction
@@ -111,7 +111,7 @@ def check_authorization_response(
     if received.token is not None:
         _check_signed(received.token, client, keys, now)
     if "error" in parameters:
-        raise GatewayError(error_problem(parameters["error"]), f"error {parameters['error'][:80]!r}")
+        raise GatewayError(error_problem(parameters["error"]), f"error {quoted(parameters['error'])}")
     return AuthorizationResponse(
         code=_code(parameters),
         id_token=parameters.get("id_token"),

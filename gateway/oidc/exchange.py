@@ -17,7 +17,7 @@ from gateway.errors import (
 )
 from gateway.oidc.client import Client
 from gateway.oidc.client_auth import authenticated_call
-from gateway.oidc.messages import Call, Moment, Reply, json_object, raise_if_unavailable
+from gateway.oidc.messages import Call, Moment, Reply, json_object, quoted, raise_if_unavailable
 from gateway.oidc.metadata import ProviderMetadata
 from gateway.oidc.token_endpoint import expires_in
 
@@ -96,14 +96,14 @@ def process_exchange(
     if reply.status != 200:
         raise _exchange_error(members)
     if members.get("issued_token_type") not in (ACCESS_TOKEN_TYPE, JWT_TYPE):
-        raise GatewayError(EXCHANGE_INVALID, f"issued_token_type {members.get('issued_token_type')!r}")
+        raise GatewayError(EXCHANGE_INVALID, f"issued_token_type {quoted(members.get('issued_token_type'))}")
     access_token = members.get("access_token")
     if not isinstance(access_token, str) or not _TOKEN_RE.fullmatch(access_token):
         raise GatewayError(EXCHANGE_INVALID, "no usable access_token")
     token_type = members.get("token_type")
     scheme = SCHEMES.get(token_type.lower()) if isinstance(token_type, str) else None
     if scheme is None or scheme not in schemes:
-        raise GatewayError(EXCHANGE_INVALID, f"token_type {token_type!r}, and we send {' or '.join(schemes)}")
+        raise GatewayError(EXCHANGE_INVALID, f"token_type {quoted(token_type)}, and we send {' or '.join(schemes)}")
     lifetime = expires_in(members, EXCHANGE_INVALID)
     return ExchangedToken(
         access_token=access_token,
@@ -122,7 +122,7 @@ def _members(reply: Reply) -> dict[str, object]:
 
 def _exchange_error(members: Mapping[str, object]) -> GatewayError:
     error = members.get("error")
-    detail = f"error {str(error)[:80]!r}"
+    detail = f"error {quoted(error)}"
     if not isinstance(error, str):
         return GatewayError(EXCHANGE_INVALID, detail)
     if error == "invalid_grant":

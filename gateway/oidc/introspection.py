@@ -13,7 +13,7 @@ from gateway.oidc.claims_reading import said_kind
 from gateway.oidc.client import Client
 from gateway.oidc.client_auth import authenticated_call
 from gateway.oidc.jose import SYMMETRIC_ALGORITHMS, KeySet, SignedToken, parse_signed, verify, verify_symmetric
-from gateway.oidc.messages import Call, Moment, Reply, parse_json_object, raise_if_unavailable
+from gateway.oidc.messages import Call, Moment, Reply, parse_json_object, quoted, raise_if_unavailable
 from gateway.oidc.metadata import ProviderMetadata
 
 JSON_TYPE = "application/json"
@@ -208,7 +208,9 @@ def _check_members(members: Mapping[str, object], issuer: str, leeway: int, now:
     if members.get("iss", issuer) != issuer:
         raise GatewayError(TOKEN_INACTIVE, f"iss {members['iss']!r}, expected {issuer!r}")
     if (_text(members, "token_type") or "bearer").lower() not in ACCESS_TOKEN_TYPES:
-        raise GatewayError(TOKEN_INACTIVE, f"token_type {members['token_type']!r}")  # A refresh token is no credential.
+        raise GatewayError(
+            TOKEN_INACTIVE, f"token_type {quoted(members['token_type'])}"
+        )  # A refresh token is no credential.
     if said_kind(members) is False:
         raise GatewayError(TOKEN_INACTIVE, "typ or token_use says that it is no access token")
     confirmation = members.get("cnf")

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -28,6 +29,8 @@ MAX_REPLY_BYTES = 1 << 20
 MAX_JSON_DEPTH = 16
 MAX_PARAMETERS = 64
 RETRY_AFTER_SECONDS = UNSAID_SECONDS
+
+_WORD = re.compile(r"[A-Za-z]?[a-z_:.-]{1,79}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +117,11 @@ def parse_json_object(text: bytes) -> dict[str, object]:
         raise GatewayError(PROVIDER_ANSWER_INVALID, "JSON, but not an object")
     _check_depth(value)
     return value
+
+
+def quoted(word: object) -> str:
+    """Quote a code that somebody else named, for the log; what does not look like one may be a token."""
+    return repr(word) if isinstance(word, str) and _WORD.fullmatch(word) else "that is no known kind of word"
 
 
 _UNAVAILABLE: Mapping[int, type[ProviderUnavailable]] = MappingProxyType(

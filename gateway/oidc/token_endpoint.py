@@ -19,7 +19,7 @@ from gateway.errors import (
 from gateway.oidc.authorization_response import AuthorizationResponse
 from gateway.oidc.client import Client, SenderConstraint
 from gateway.oidc.client_auth import authenticated_call
-from gateway.oidc.messages import Call, Moment, Reply, json_object, raise_if_unavailable
+from gateway.oidc.messages import Call, Moment, Reply, json_object, quoted, raise_if_unavailable
 from gateway.oidc.metadata import ProviderMetadata
 
 MAX_EXPIRES_IN = 10 * 365 * 24 * 3600
@@ -103,7 +103,7 @@ def process_token_reply(reply: Reply, *, client: Client, requested_scope: str, n
         raise GatewayError(TOKEN_ANSWER_INVALID, "no usable access_token")
     scheme = "DPoP" if client.sender_constraint is SenderConstraint.DPOP else "Bearer"
     if (_text(members, "token_type") or "").lower() != scheme.lower():
-        raise GatewayError(TOKEN_TYPE_UNSUPPORTED, f"token_type {members.get('token_type')!r}, not {scheme}")
+        raise GatewayError(TOKEN_TYPE_UNSUPPORTED, f"token_type {quoted(members.get('token_type'))}, not {scheme}")
     lifetime = expires_in(members, TOKEN_ANSWER_INVALID)
     return TokenSet(
         access_token=access_token,
@@ -142,16 +142,16 @@ def expires_in(members: Mapping[str, object], problem: Problem, *, name: str = "
 
 
 def _token_error(members: Mapping[str, object]) -> GatewayError:
-    error = str(members.get("error"))[:80]
+    error = str(members.get("error"))
     if error in _GRANT_ERRORS:
         return InvalidGrant(TOKEN_GRANT_INVALID, error)
     if error in _CLIENT_ERRORS:
         # The operator's mistake or a rotated secret: no user's session is at fault.
         return ProviderUnavailable(TOKEN_CLIENT_INVALID, error, retry_after=RETRY_AFTER_SECONDS)
     if error in _FINAL_ERRORS:
-        return GatewayError(TOKEN_REFUSED, f"error {error!r}")
+        return GatewayError(TOKEN_REFUSED, f"error {quoted(error)}")
     # `server_error`, or something before the provider that speaks JSON: nothing has been said about this grant.
-    return ProviderUnavailable(TOKEN_REFUSED, f"error {error!r}", retry_after=RETRY_AFTER_SECONDS)
+    return ProviderUnavailable(TOKEN_REFUSED, f"error {quoted(error)}", retry_after=RETRY_AFTER_SECONDS)
 
 
 # The words of RFC 6749 5.2, and then GitHub's own for the same.

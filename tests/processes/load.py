@@ -5,8 +5,8 @@ import json
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -64,6 +64,19 @@ class Plan:
     origin: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Heard:
+    """An answer as it came."""
+
+    status: int
+    fields: Sequence[tuple[str, str]]
+    body: bytes = field(repr=False)
+
+    def field(self, name: str) -> str:
+        """Return the first field of a name in small letters; empty where there is none."""
+        return next((value for each, value in self.fields if each == name), "")
+
+
 class Wire:
     """A connection that stays open."""
 
@@ -78,21 +91,28 @@ class Wire:
         if self._streams is None:
             self._streams = await asyncio.open_connection(self._host, self._port, limit=_MAX_LINE)
 
-    async def get(self, target: str, cookie: str) -> tuple[int, dict[str, str], bytes]:
-        """Send a GET and read the answer; raises `OSError` or `EOFError` when the connection is lost."""
+    async def exchange(self, method: str, target: str, fields: Mapping[str, str]) -> Heard:
+        """Send a request without a body and read the answer; raises `OSError` or `EOFError` when that is lost."""
         await self.open()
-        assert self._streams is not None
-        reader, writer = self._streams
-        request = f"GET {target} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\nCookie: {COOKIE}={cookie}\r\n\r\n"
-        writer.write(request.encode("ascii"))
+        reader, writer = self.streams
+        lines = [f"{method} {target} HTTP/1.1", f"Host: {self._host}:{self._port}"]
+        lines += [f"{name}: {value}" for name, value in fields.items()]
+        writer.write("\r\n".join([*lines, "", ""]).encode("ascii"))
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        lines = (line.partition(":") for line in head[1:] if line)
-        headers = {name.lower(): value.strip() for name, _, value in lines}
-        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        split = (line.partition(":") for line in head[1:] if line)
+        answered = [(name.lower(), value.strip()) for name, _, value in split]
+        heard = Heard(status=int(head[0].split(" ")[1]), fields=answered, body=b"")
+        body = await reader.readexactly(int(heard.field("content-length") or "0"))
         self.used = True
-        if headers.get("connection", "").lower() == "close":
+        if heard.field("connection").lower() == "close":
             self.close()
-        return int(head[0].split(" ")[1]), headers, body
+        return replace(heard, body=body)
+
+    @property
+    def streams(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """What an open connection is read from and written to."""
+        assert self._streams is not None
+        return self._streams
 
     def close(self) -> None:
         """Let go of the connection; the next request opens another."""
@@ -107,12 +127,14 @@ async def ask(wire: Wire, plan: Plan, target: str) -> Seen:
     while True:
         may_repeat = wire.used
         try:
-            status, headers, body = await asyncio.wait_for(wire.get(target, plan.visitor.cookie), ANSWER_SECONDS)
+            heard = await asyncio.wait_for(
+                wire.exchange("GET", target, {"Cookie": f"{COOKIE}={plan.visitor.cookie}"}), ANSWER_SECONDS
+            )
             break
         except (OSError, EOFError):
             wire.close()
             if not may_repeat:
-                status, headers, body = LOST, {}, b""
+                heard = Heard(status=LOST, fields=[], body=b"")
                 break
             repeated = True
     return Seen(
@@ -120,9 +142,9 @@ async def ask(wire: Wire, plan: Plan, target: str) -> Seen:
         origin=plan.origin,
         asked_at=asked_at,
         answered_at=time.monotonic(),
-        status=status,
-        retry_after=headers.get("retry-after", ""),
-        body=body,
+        status=heard.status,
+        retry_after=heard.field("retry-after"),
+        body=heard.body,
         repeated=repeated,
     )
 

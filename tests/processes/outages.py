@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+from wsgiref.types import WSGIApplication
 
 from peers.servers import LOOPBACK, find_redis, free_port, redis_answers, stop_process, wait_until_ready
 from werkzeug.serving import BaseWSGIServer, make_server
@@ -71,7 +72,7 @@ def run_durable_redis(directory: Path) -> Iterator[DurableRedis]:
 class ProviderServer:
     """A provider in threads of this process, whose server can be killed, connections and all, and started again."""
 
-    def __init__(self, provider: FakeProvider, port: int) -> None:
+    def __init__(self, provider: WSGIApplication, port: int) -> None:
         self._provider = provider
         self._port = port
         self._connections: set[socket.socket] = set()

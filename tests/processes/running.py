@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
-from wsgiref.types import WSGIApplication
+from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 import requests
-from peers.servers import LOOPBACK, free_port, run_process
+from peers.servers import LOOPBACK, free_port, port_answers, run_process
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from gateway.testing import FakeClient, FakeProvider
@@ -103,6 +103,10 @@ class QuietHandler(WSGIRequestHandler):
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002
         """Keep the test's output quiet."""
 
+    def connection_dropped(self, _: BaseException, __: WSGIEnvironment | None = None) -> None:
+        """Hang up where an app says that the connection is lost, instead of waiting for the next request."""
+        self.close_connection = True
+
 
 def origin_at(port: int, host: str = LOOPBACK) -> str:
     """Return the origin of a server on loopback."""
@@ -151,6 +155,21 @@ def run_echo(directory: Path) -> Iterator[str]:
     # Like many applications, it takes a field with underscores for one with hyphens.
     argv = ["-w", "1", *THREADS, "--header-map", "dangerous", ECHO]
     with _run_gunicorn(directory, port, environ, argv, path="/"):
+        yield origin_at(port)
+
+
+@contextmanager
+def run_rough_origin(directory: Path) -> Iterator[str]:
+    """Run an upstream that resets, hangs and dawdles where it is told to, and yield its origin."""
+    port = free_port()
+    with run_process(
+        [sys.executable, "-m", "processes.rough_origin", str(port)],
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        cwd=directory,
+        ready=lambda: port_answers(port),
+        name="rough_origin",
+        log_path=directory / "rough_origin.log",
+    ):
         yield origin_at(port)
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import random
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -15,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from peers.servers import free_port, port_answers, run_process
+from peers.servers import free_port
 
 from gateway.testing import FakeProvider
 
 from .load import Visitor
 from .outages import workers_of
-from .running import COOKIE, TESTS, Face, environment, origin_at, run_gateway, run_provider, sign_in
+from .running import COOKIE, Face, environment, origin_at, run_gateway, run_provider, run_rough_origin, sign_in
 
 CLIENTS: Final = 32
 ANSWER_SECONDS: Final = 30.0
@@ -69,21 +68,12 @@ class _Site:
 def soak(directory: Path, face: Face, users: Sequence[str], *, seconds: float) -> Soaked:
     """Ask for that many seconds: workers are replaced in the first third, the last one warms up in the second, and is
     weighed before and after the third."""
-    port, upstream = free_port(), free_port()
+    port = free_port()
     origin = origin_at(port)
     with ExitStack() as stack:
         provider = stack.enter_context(run_provider([origin], {user: {} for user in users}))
-        stack.enter_context(
-            run_process(
-                [sys.executable, "-m", "processes.rough_origin", str(upstream)],
-                env={**os.environ, "PYTHONPATH": str(TESTS)},
-                cwd=directory,
-                ready=lambda: port_answers(upstream),
-                name="rough_origin",
-                log_path=directory / "rough_origin.log",
-            )
-        )
-        settings = {"UPSTREAM": origin_at(upstream), "SESSION__LOCAL_CACHE": "2s"}
+        upstream = stack.enter_context(run_rough_origin(directory))
+        settings = {"UPSTREAM": upstream, "SESSION__LOCAL_CACHE": "2s"}
         environ = environment(origin, provider.issuer, settings)
         master = stack.enter_context(run_gateway(directory, port, environ, workers=1, face=face))
         visitors = [Visitor(user=user, cookie=sign_in(origin, user)) for user in users]

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from measured_page import write_between
+
 from reliability.crowd import CROWD
 from reliability.experiment import Experiment, Result
 from reliability.failures import FAILURES
@@ -58,9 +60,7 @@ def _write(results: Sequence[Result]) -> None:
     today = datetime.now(UTC).date().isoformat()
     told = f"{today}, {os.cpu_count()} cores shared by clients, gateways and servers.\n\n"
     table = "\n".join(["| what is done | what is demanded | what was seen |", "| --- | --- | --- |", *rows])
-    page = PAGE.read_text(encoding="utf-8")
-    before, after = page[: page.index(BEGIN) + len(BEGIN)], page[page.index(END) :]
-    PAGE.write_text(f"{before}{told}{table}\n{after}", encoding="utf-8")
+    write_between(PAGE, BEGIN, END, f"{told}{table}\n")
 
 
 def _allow_many_files() -> None:

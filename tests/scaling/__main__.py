@@ -5,6 +5,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Final
 
+from measured_page import write_between
+
 from scaling.cases import CALM, CROWD_HEAD, TROUBLE_HEAD, TROUBLED, Case, as_markdown, crowd_rows, trouble_row
 from scaling.curve import draw
 from scaling.storm import Storm
@@ -27,9 +29,7 @@ def main() -> int:
     troubles = [trouble_row(case, storm) for case, storm in zip(TROUBLED, troubled, strict=True)]
     text = f"{as_markdown(CROWD_HEAD, rows)}\n\n{as_markdown(TROUBLE_HEAD, troubles)}\n"
     print(text)
-    page = PAGE.read_text(encoding="utf-8")
-    before, after = page[: page.index(BEGIN) + len(BEGIN)], page[page.index(END) :]
-    PAGE.write_text(f"{before}{text}{after}", encoding="utf-8")
+    write_between(PAGE, BEGIN, END, text)
     PLOT.write_text(_plot(calm), encoding="utf-8")
     return 0
 

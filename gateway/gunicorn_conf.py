@@ -10,8 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gateway.app import Gateway
 from gateway.config import Settings
 from gateway.config_sources import ConfigurationError
+from gateway.draining import wait_for_writes
 from gateway.gunicorn_log import GunicornLog
 from gateway.metrics.place import close_place, open_place
 from gateway.reloading import Reloading
@@ -62,6 +64,13 @@ def on_starting(server: Any) -> None:
 def post_fork(server: Any, worker: Any) -> None:
     """Give a new worker what the master holds."""
     server.reloading.equip(worker)
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """Let a worker with threads end as the lane does: tokens that the store could not take are written first."""
+    gateway = getattr(worker, "wsgi", None)
+    if isinstance(gateway, Gateway):
+        wait_for_writes(lambda: gateway.authenticator.unsaved, worker.cfg.graceful_timeout)
 
 
 def _begin_telling(server: Any, settings: Settings) -> Callable[[Event], None]:

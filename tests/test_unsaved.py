@@ -4,11 +4,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from types import SimpleNamespace
 from typing import Final
 
 from harness import ISSUER, ORIGIN, error_code, held_session, is_signed_in, run_site
 from lane_face import run_lane
 
+from gateway import gunicorn_conf
 from gateway.backends.memory import MemoryBackend
 from gateway.background import Background
 from gateway.errors import STORE_DOWN, GatewayError, StoreUnavailable
@@ -166,6 +168,21 @@ class FailingAWhile(MemoryBackend):
             self.failures -= 1
             raise StoreUnavailable(STORE_DOWN)
         return super().replace(key, tag, value, seconds)
+
+
+def test_a_worker_with_threads_waits_for_them_too_but_not_for_ever() -> None:
+    backend = FailingAWhile()
+    with run_site(backend=backend) as site:
+        site.sign_in()
+        site.clock.advance(301)
+        backend.failures = 20
+        assert site.browser.fetch(f"{ORIGIN}/data").status == 200
+        worker = SimpleNamespace(wsgi=site.gateway, cfg=SimpleNamespace(graceful_timeout=0.0))
+        gunicorn_conf.worker_exit(None, worker)
+        assert site.gateway.authenticator.unsaved == 1
+        worker.cfg.graceful_timeout = 30.0
+        gunicorn_conf.worker_exit(None, worker)
+        assert (site.gateway.authenticator.unsaved, backend.failures) == (0, 0)
 
 
 def test_a_worker_that_is_replaced_writes_first_what_no_other_has() -> None:

@@ -50,6 +50,7 @@ from gateway.request_notes import notes_of
 from gateway.route import Route, Token
 from gateway.session import Session
 from gateway.shedding import Shedding
+from gateway.sinks import make_wrapping_telemetry
 from gateway.store import HeldSession
 from gateway.target import RequestTarget, read_target
 from gateway.telemetry import Decision as Decided
@@ -117,7 +118,8 @@ class Gateway:
             settings = parse_settings(source, os.environ)
         else:
             settings = load_settings(str(source), os.environ)
-        return lambda app: cls(settings if app is None else wrapping(settings), app, outside or Outside())
+        given = outside or Outside(telemetry=make_wrapping_telemetry(settings))
+        return lambda app: cls(settings if app is None else wrapping(settings), app, given)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request, or hand it to the inner app."""

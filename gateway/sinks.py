@@ -1,4 +1,4 @@
-"""Who is told of the work of a gateway that stands alone, as its settings say."""
+"""Who is told of the work of a gateway, as its settings say."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ def make_telemetry(settings: Settings, environ: Mapping[str, str]) -> Telemetry:
     if trace_rules(settings, environ).takes_part:
         told.append(make_tracing(settings, environ))
     return _all_of(told)
+
+
+def make_wrapping_telemetry(settings: Settings) -> Telemetry:
+    """Make what is told around an app, whose own logging decides what becomes of the records."""
+    return _all_of([make_log_telemetry(settings)] if settings.logs.access or settings.logs.audit else [])
 
 
 def make_master_telemetry(settings: Settings, environ: Mapping[str, str]) -> Telemetry:

@@ -12,9 +12,10 @@ from typing import Final
 
 import pytest
 from gunicorn.config import Config
-from harness import CLIENT_SECRET, NOW, SECRET, base_config, merged
+from harness import CLIENT_SECRET, NOW, ORIGIN, SECRET, base_config, merged
 from test_log_lines import REQUEST
 
+from gateway import Gateway
 from gateway.config import Settings, parse_settings
 from gateway.config_logs import LogSettings, log_settings_or_usual
 from gateway.config_sources import ConfigurationError
@@ -27,6 +28,7 @@ from gateway.log_telemetry import LogTelemetry, naming
 from gateway.logs import log_to_stderr, make_event_log, make_log_telemetry
 from gateway.sealing import KeyRing
 from gateway.telemetry import Event, Kind, Tag, tagged
+from gateway.testing.wsgi import exchange
 
 RING: Final = KeyRing.of([SECRET])
 OTHER_RING: Final = KeyRing.of(["another secret of the gateway, for tests alone"])
@@ -185,6 +187,17 @@ def test_the_word_for_a_user_is_that_of_issuer_and_secret() -> None:
         who("https://op.example", "a\ud800"),
     ]
     assert len({who("https://op.example", "alice"), *others}) == 6
+
+
+def test_a_gateway_around_an_app_logs_by_itself(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    document = {**base_config({"type": "memory"}), "admin_token": "a" * 40}
+    gateway = Gateway.from_config(document)(lambda _environ, _start_response: [])
+    answered = exchange(gateway, method="GET", url=f"{ORIGIN}/oauth2/admin/sessions")
+    assert answered.status == 401
+    told = {record.name: record for record in caplog.records}
+    assert vars(told["gateway.audit"])["outcome"] == "admin_token_required"
+    assert vars(told["gateway.access"])["status"] == 401
 
 
 def test_around_an_app_records_have_the_facts_and_go_where_the_app_wants(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import enum
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
@@ -213,6 +213,11 @@ _tag: ContextVar[Tag] = ContextVar("gateway.tag", default=NO_TAG)
 def current_tag() -> Tag:
     """Return the tag of the request that this thread works for, or `NO_TAG`."""
     return _tag.get()
+
+
+def untagged() -> Context:
+    """Make the context of what is for no request, or for another one, than this thread works for."""
+    return Context()
 
 
 @contextlib.contextmanager

@@ -171,16 +171,25 @@ def request(method: str, path: str, *fields: str, body: bytes = b"") -> bytes:
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: app.example", *fields, "", ""]).encode("ascii") + body
 
 
+@pytest.mark.parametrize(
+    ("sent", "rest"),
+    [
+        pytest.param(request("GET", "/"), b"", id="without a body"),
+        pytest.param(request("POST", "/", "Content-Length: 2", body=b"a"), b"b", id="before the body was there"),
+    ],
+)
 @pytest.mark.usefixtures("laned")
-def test_an_answer_that_has_begun_holds_no_place_of_its_upstream() -> None:
+def test_an_answer_that_has_begun_holds_no_place_of_its_upstream(sent: bytes, rest: bytes) -> None:
     begun = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nbegun"
-    with origin([begun], [OK]) as raw:
+    with origin([begun], [OK], head_only=True) as raw:
         routes = [{"path": "/**", "access": "public", "upstream": raw.url}]
         with (
             run_site({"routes": routes, "limits": {"upstream_requests": 1}}) as site,
-            opened(site, request("GET", "/")) as sock,
+            opened(site, sent) as sock,
         ):
             received_until(sock, b"begun")
+            sock.sendall(rest)
+            time.sleep(0.2)
             assert ask(site, "/").status == 200
 
 

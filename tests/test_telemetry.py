@@ -1,5 +1,6 @@
 """What is told of requests, of sessions and of calls, whoever listens: on both faces, whatever becomes of a request."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -7,6 +8,8 @@ from wsgiref.types import StartResponse, WSGIApplication
 
 import pytest
 from harness import CLIENT_SECRET, ORIGIN, SECRET, SESSION_COOKIE, SIGN_OUT, Config, Mode, Site, held_session, run_site
+from raw_origin import OK as ANSWER
+from raw_origin import origin
 from recording_telemetry import RecordingTelemetry, T
 
 from gateway.telemetry import OK, Decision, Kind, Peer, Several, current_tag, tagged
@@ -97,6 +100,37 @@ def test_the_reference_on_a_page_is_the_id_of_the_request() -> None:
         site.sign_in()
         page = site.browser.fetch(ORIGIN + "/staff/x")
         assert telemetry.request("/staff/x").tag.request_id in page.text
+
+
+class TagsOfLines(logging.Handler):
+    """Keeps by which tag each line was logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "upstream_answer_invalid" in record.getMessage():
+            self.ids.append(current_tag().request_id)
+
+
+@pytest.fixture
+def tags() -> Iterator[TagsOfLines]:
+    handler = TagsOfLines()
+    logging.getLogger("gateway").addHandler(handler)
+    yield handler
+    logging.getLogger("gateway").removeHandler(handler)
+
+
+@pytest.mark.parametrize("first", ["OPTIONS", "GET"])
+def test_a_line_about_a_request_is_known_by_its_id_whoever_opened_the_connection(first: str, tags: TagsOfLines) -> None:
+    telemetry = RecordingTelemetry()
+    with origin([ANSWER, b"no answer\r\n\r\n"]) as raw:
+        routes = [{"path": "/**", "access": "public", "upstream": raw.url}]
+        with run_site({"routes": routes}, telemetry=telemetry) as site:
+            site.browser.fetch(f"{ORIGIN}/first", method=first)
+            assert site.browser.fetch(f"{ORIGIN}/second", method="POST").status == 502
+            assert tags.ids == [telemetry.request("/second").tag.request_id]
 
 
 def in_pieces(_: dict[str, Any], start_response: StartResponse) -> Iterator[bytes]:

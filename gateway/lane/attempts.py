@@ -35,6 +35,7 @@ class Attempts:
         self._fresh = False
         self._was_sent = False
         self._waits = False
+        self._is_answered = False
         self._over = False
         self._task: asyncio.Task[None] | None = None
 
@@ -75,12 +76,13 @@ class Attempts:
 
     def wait(self) -> None:
         """Take note that the upstream is waited for, and nobody else."""
-        if not self._waits and not self._over:
+        if not (self._waits or self._is_answered or self._over):
             self._waits = True
             self._upstream.places.take()
 
     def answered(self) -> None:
-        """Take note that it is waited for no more."""
+        """Take note that it is waited for no more, whatever of the request is still to come."""
+        self._is_answered = True
         if self._waits:
             self._waits = False
             self._upstream.places.leave()

@@ -19,6 +19,7 @@ from gateway.lane.origins import LaneUpstream
 from gateway.lane.passing_body import PassingBody
 from gateway.lane.reacting import outcome_of, reaction_to
 from gateway.lane.upstream import UpstreamConnection
+from gateway.telemetry import tagged, untagged
 from gateway.unforeseen import problem_of
 from gateway.upstream_answer import Framing, Head
 from gateway.upstream_pool import NothingReceived
@@ -34,9 +35,7 @@ class Forwarding:
     def __init__(
         self, acting: Acting, client: ClientConnection, incoming: Incoming, admitted: Admitted, upstream: LaneUpstream
     ) -> None:
-        self._acting = acting
-        self._client = client
-        self._incoming = incoming
+        self._acting, self._client, self._incoming = acting, client, incoming
         self._admitted = admitted
         self._upstream = upstream
         self.method = incoming.method
@@ -209,7 +208,7 @@ class Forwarding:
 
     def abort(self) -> None:
         """End the answer, from any thread."""
-        self._acting.loop.call_soon_threadsafe(self._abort)
+        self._acting.loop.call_soon_threadsafe(self._abort, context=untagged())
 
     @property
     def _is_repeatable(self) -> bool:
@@ -281,7 +280,8 @@ class Forwarding:
             self._acting.fail(self._client, self._incoming, error)
 
     def _break_off(self, error: GatewayError) -> None:
-        _log.warning("an answer was broken off: %s", error)
+        with tagged(self._incoming.notes.tag):
+            _log.warning("an answer was broken off: %s", error)
         self._leave()
         self._client.abort()
 

@@ -22,7 +22,7 @@ from gateway.lane.gathering import Failing, Gathering
 from gateway.lane.incoming import MAX_BODY_WAITING, Incoming, keep_piece
 from gateway.lane.thread_input import ThreadInput
 from gateway.request_notes import NOTES_KEY
-from gateway.telemetry import tagged
+from gateway.telemetry import tagged, untagged
 from gateway.unforeseen import log_unforeseen
 
 _log = logging.getLogger("gateway")
@@ -279,7 +279,8 @@ class InThread:
         if self._gone:
             raise ClientGone
         try:
-            self._lending.loop.call_soon_threadsafe(call, *given)
+            # Connections that are opened there outlive this request, and would be known by its id.
+            self._lending.loop.call_soon_threadsafe(call, *given, context=untagged())
         except RuntimeError as error:  # The loop is closed: the worker ends.
             self._gone = True
             raise ClientGone from error

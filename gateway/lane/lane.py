@@ -27,6 +27,7 @@ from gateway.lane.tunnel import MAX_TUNNELS, Tunnel
 from gateway.lane.uses import Uses
 from gateway.request_notes import NOTES_KEY
 from gateway.store import HeldSession
+from gateway.telemetry import tagged
 from gateway.teller import CLIENT_GONE
 from gateway.unforeseen import log_unforeseen, problem_of
 
@@ -219,7 +220,9 @@ class Lane:
         incoming.job = None
         try:
             environ = {**incoming.environ, NOTES_KEY: incoming.notes}
-            self._respond(client, incoming, self.gateway.failures.answer(environ, error))
+            with tagged(incoming.notes.tag):
+                response = self.gateway.failures.answer(environ, error)
+            self._respond(client, incoming, response)
         except Exception as failure:  # noqa: BLE001 - there is nothing left to say.
             log_unforeseen(_log, "an answer could not be given", failure)
             client.abort()

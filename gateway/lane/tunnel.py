@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from gateway.lane.hanging_up import has_hung_up
+from gateway.telemetry import untagged
 
 MAX_TUNNELS = 10_000
 LINGER_SECONDS = 30.0
@@ -48,7 +49,7 @@ class Tunnel:
 
     def abort(self) -> None:
         """End it, from any thread."""
-        self.loop.call_soon_threadsafe(self.close)
+        self.loop.call_soon_threadsafe(self.close, context=untagged())
 
     def side_ended(self) -> None:
         """Let the other side go on for a while, where one has said all."""

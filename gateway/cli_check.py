@@ -17,6 +17,7 @@ from gateway.cli_failure import CONFIGURATION_EXIT_CODE, fail
 from gateway.config import Settings, load_standalone_settings
 from gateway.config_sources import ConfigurationError
 from gateway.errors import GatewayError, StoreUnavailable
+from gateway.logs import check_audit_file
 from gateway.tls import tls_context
 from gateway.tls_files import tls_problems
 from gateway.tracing import check_tracing
@@ -71,6 +72,7 @@ def standalone_settings(path: str | None) -> Settings:
 def _loaded(path: str | None) -> Settings:
     settings = load_standalone_settings(path, os.environ)
     check_tracing(settings, os.environ)
+    check_audit_file(settings.logs.audit_file)
     problems = list(tls_problems(settings, tls_context))
     if problems:
         raise ConfigurationError(problems)
@@ -90,6 +92,9 @@ def _found(settings: Settings) -> Iterator[_Found]:
         gateway = Gateway(settings, None, Outside())
     except StoreUnavailable as error:
         yield _Found(part="store", name=settings.store.type, error=str(error))
+        return
+    except ConfigurationError as error:
+        yield from (_Found(part="store", name=settings.store.type, error=problem) for problem in error.problems)
         return
     yield from (_asked("provider", one.settings.issuer, one.check) for one in gateway.providers.values())
     yield _asked("store", settings.store.type, gateway.store.check)

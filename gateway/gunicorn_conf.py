@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from gateway.app import Gateway
@@ -42,7 +41,8 @@ header_map = "drop"
 limit_request_line = 8190
 limit_request_field_size = 16380
 control_socket_disable = True
-worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - the heartbeat file, not data.
+_MEMORY = "/dev/shm"  # noqa: S108 - for the heartbeat file, not for data.
+worker_tmp_dir = _MEMORY if os.access(_MEMORY, os.W_OK) else None
 logger_class = GunicornLog
 
 

@@ -8,6 +8,7 @@ from werkzeug import Response
 
 from gateway.errors import GatewayError
 from gateway.request_context import Environ
+from gateway.request_notes import NOTES_KEY
 
 KEEP_SECONDS = 1
 """How long an answer is given again, under the reference by which the log knows the first."""
@@ -35,5 +36,9 @@ class KeptAnswers:
         key = (error.code, html, language)
         kept = self._kept.get(key)
         if kept is None:
-            kept = self._kept[key] = self._make({**environ, "HTTP_ACCEPT_LANGUAGE": language}, error)
+            kept = self._kept[key] = self._make(
+                # Under a reference of its own: what a proxy calls this request is not for all others to read.
+                {**environ, "HTTP_ACCEPT_LANGUAGE": language, NOTES_KEY: None},
+                error,
+            )
         return kept

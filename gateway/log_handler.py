@@ -31,12 +31,25 @@ _FACTS: Mapping[str, tuple[str, ...]] = MappingProxyType({ACCESS: ACCESS_FACTS, 
 class LogHandler(logging.Handler):
     """Writes each record as one line; what cannot be written is no failure of whoever logged it."""
 
-    def __init__(self, lines: Lines, mask: Mask, write: Write, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        lines: Lines,
+        mask: Mask,
+        write: Write,
+        clock: Callable[[], float],
+        release: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__()
+        self._release = release
         self.lines = lines
         self.mask = mask
         self.writer = LineWriter(write, self.notice)
         self._clock = clock
+
+    def close(self) -> None:
+        """Let go of what it writes to, if that is its own."""
+        super().close()
+        self._release()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record."""

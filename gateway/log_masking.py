@@ -23,12 +23,14 @@ _NAMES = (
     "|refresh_token|registration_access_token|request|response|secret|sentinel_password|session_state|set-cookie|sig"
     "|signature|state|subject_token|token"
 )
-_PARAMETER = re.compile(rf"(?i)(?:(?<![a-z0-9])|(?<=%3f)|(?<=%26))({_NAMES})((?:=|%3d)[\"']?)[^&\s\"'<>]+")
+_PARAMETER = re.compile(rf"(?i)(?:(?<![a-z0-9])|(?<=%[0-9a-f][0-9a-f]))({_NAMES})((?:=|%3d)[\"']?)[^&\s\"'<>]+")
 _MEMBER = re.compile(rf"(?i)([\"'])({_NAMES})(\\?[\"']\s*:\s*b?\\?[\"'])(?:[^\"'\\]|\\.)+")
 _FIELD = re.compile(r"(?i)(?<![a-z0-9-])((?:proxy-)?authorization|dpop|(?:set-)?cookie|x-api-key)(:\s*)[^\r\n]+")
-_SCHEME = re.compile(r"(?i)\b(bearer|dpop|basic)(\s+)(?=[a-z0-9._~+/-]*[0-9A-Z._~+/])[A-Za-z0-9._~+/-]{6,}=*")
+_SCHEME = re.compile(
+    r"(?i)\b(bearer|dpop|basic)(\s+|(?:%20|\+)+)(?=[a-z0-9._~+/-]*[0-9A-Z._~+/])[A-Za-z0-9._~+/-]{6,}=*"
+)
 _USER_INFO = re.compile(r"(?i)(?<=://)[^/\s\"'<>]*@")
-_COOKIE = re.compile(r"(__(?:Host|Secure)-[A-Za-z0-9_-]+=)[^;,\s\"']+")
+_COOKIE = re.compile(r"(__(?:Host|Secure)-[A-Za-z0-9_-]{1,64}=)[^;,\s\"']+")
 
 
 def masking(secrets: Iterator[tuple[str, str]]) -> Mask:

@@ -90,9 +90,13 @@ def _log_audit_to(path: str, handler: LogHandler) -> None:
     own = next((one for one in audit.handlers if isinstance(one, LogHandler)), None)
     if own is not None and own.get_name() != path:
         audit.removeHandler(own)
+        atexit.unregister(own.writer.close)
+        own.writer.close(_SECONDS_AT_THE_END)
+        own.close()
         own = None
     if own is None and path:
-        own = LogHandler(handler.lines, handler.mask, _open_audit_file(path).write, time.time)
+        file = _open_audit_file(path)
+        own = LogHandler(handler.lines, handler.mask, file.write, time.time, file.close)
         own.set_name(path)
         audit.addHandler(own)
         atexit.register(own.writer.close, _SECONDS_AT_THE_END)

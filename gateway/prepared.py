@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -62,6 +63,8 @@ def prepare(server: Any, environ: Mapping[str, str], outside: Outside) -> Prepar
 def _server_problems(server: Any, settings: Settings) -> Iterator[str]:
     if settings.store.type == "memory" and server.workers > 1:
         yield "session.store.type: memory serves one worker; use file or redis, or -w 1"
+    if (server.uid, server.gid) != (os.geteuid(), os.getegid()):
+        yield "user, group: must be those that gunicorn is started by, whose files workers have to read"
     if server.preload_app:
         yield "preload_app: must not be set: a reload would change nothing"
 

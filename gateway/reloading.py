@@ -1,8 +1,8 @@
 """The master of gunicorn holds the last configuration that was right, and workers get it by fork, never from files.
 
-gunicorn has no hook by which a reload could be refused: its own ends the master where its configuration cannot be read,
-and begins new workers in any case, each of which would end the master if it could not start. So the master's handlers
-of SIGHUP and SIGTERM are wrapped.
+gunicorn has no hook by which a reload could be refused: its own ends the master where its configuration cannot be read
+or carried out, and begins new workers in any case, each of which would end the master if it could not start. So the
+master's handlers of SIGHUP and SIGTERM are others, and what gunicorn itself was told stays as it is.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Reloading:
         self._draining = Draining()
         self._last_good = self._prepare(server.cfg)
         self._tell = begin_telling(self._last_good.settings)
-        self._reload, self._end = server.handle_hup, server.handle_term
-        server.handle_hup, server.handle_term = self.reload, self.end
+        self._end, self._manage, self._replaced = server.handle_term, server.manage_workers, 0
+        server.handle_hup, server.handle_term, server.manage_workers = self.reload, self.end, self.manage
         log_to_stderr(self._last_good.settings)
 
     def equip(self, worker: Any) -> None:
@@ -61,21 +61,37 @@ class Reloading:
     def reload(self) -> None:
         """Replace the workers by such as have the configuration of now; or keep them, and say why."""
         try:
-            self._last_good = self._prepare(self._read_own())
+            self._last_good = self._prepare(self._server.cfg)
         except ConfigurationError as error:
             self._refuse(error.problems)
-        except Exception as error:  # noqa: BLE001 - the gateway goes on whatever it was.
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the gateway goes on, also if a check of yours ends it.
             log_unforeseen(_log, "an error that nobody foresaw", error)
             self._refuse([f"internal_error: {type(error).__name__}"])
         else:
             self._accept()
 
+    def manage(self) -> None:
+        """See to it that there are as many workers as there are to be, beside those that are ending."""
+        ending = self._ending()
+        for _ in range(self._server.num_workers + len(ending) - len(self._server.WORKERS) if ending else 0):
+            self._server.spawn_worker()
+        if not ending:
+            self._manage()
+
     def end(self) -> None:
-        """Serve on for a while, saying at `/ready` that this is the end; a second signal of that kind shortens it."""
+        """Serve on for a while, saying at `/ready` that this is the end; a second signal of that kind shortens it.
+
+        Where another master has begun beside this one, it goes on with what clients connect to: this is no end to them.
+        """
+        if self._server.reexec_pid:
+            self._end()
         self._draining.begin()
         until = time.monotonic() + self._drain_seconds
         while (left := until - time.monotonic()) > 0:
-            if _ENDING.intersection(self._server.wait_for_signals(timeout=min(1.0, left))):
+            told = _ENDING.intersection(self._server.wait_for_signals(timeout=min(1.0, left)))
+            if told - {signal.SIGTERM}:
+                self._server.handle_quit()
+            if told:
                 break
             self._server.reap_workers()
             self._server.murder_workers()
@@ -92,7 +108,23 @@ class Reloading:
             len(settings.upstreams),
         )
         self._tell(Event(kind=Kind.CONFIGURATION))
-        self._reload()
+        try:
+            self._replace_workers()
+        except Exception as error:  # noqa: BLE001 - those that there are go on.
+            log_unforeseen(_log, "workers could not be replaced", error)
+
+    def _replace_workers(self) -> None:
+        server = self._server
+        server.log.reopen_files()
+        last = server.worker_age
+        for _ in range(server.num_workers):
+            server.spawn_worker()
+        self._replaced = last
+        for pid in self._ending():
+            server.kill_worker(pid, signal.SIGTERM)
+
+    def _ending(self) -> list[int]:
+        return [pid for pid, worker in self._server.WORKERS.items() if worker.age <= self._replaced]
 
     def _refuse(self, problems: list[str]) -> None:
         for problem in problems:
@@ -101,22 +133,4 @@ class Reloading:
         self._tell(Event(kind=Kind.CONFIGURATION, outcome=CONFIGURATION_REFUSED, detail="; ".join(problems)))
 
     def _prepare(self, cfg: Any) -> Prepared:
-        environ = {**self._environ, **cfg.env}  # `raw_env`, which gunicorn sets when it has reloaded.
-        return prepare(cfg, environ, Outside(is_draining=self._draining.has_begun))
-
-    def _read_own(self) -> Any:
-        """Read what gunicorn itself is told, as its reload will, and leave that as it is."""
-        app = self._server.app
-        before = app.cfg
-        try:
-            app.do_load_config()
-            read = app.cfg
-            moved = read.address != self._server.cfg.address
-            read.worker_class_str, read.worker_class  # noqa: B018 - is looked for when it is asked for.
-        except (SystemExit, RuntimeError) as error:
-            raise ConfigurationError(["gunicorn: its configuration cannot be used; it has said why"]) from error
-        finally:
-            app.cfg = before
-        if moved:
-            raise ConfigurationError(["bind: cannot be changed by a reload; restart the gateway"])
-        return read
+        return prepare(cfg, self._environ, Outside(is_draining=self._draining.has_begun))

@@ -1,5 +1,6 @@
 """What all tests share: the rule for tests that need a real peer, and the gateway with all that is around it."""
 
+import logging
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,7 @@ from playwright.sync_api import Browser
 from supply_tools import find_missing_supply
 
 from gateway.lane.lane import Lane
+from gateway.log_handler import LogHandler
 
 REAL_VARIABLE: Final = "GATEWAY_TEST_REAL"
 """When it is 1, a missing peer fails the test instead of skipping it."""
@@ -74,6 +76,16 @@ def chromium() -> Iterator[Browser]:
 def own_files(tmp_path_factory: pytest.TempPathFactory) -> OwnFiles:
     """Give the gateway keys and a certificate of its own, the same for all tests."""
     return make_own_files(tmp_path_factory.mktemp("own"))
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was() -> Iterator[None]:
+    """Take away what a gateway that stood alone in this process has set up for its lines."""
+    yield
+    for name in ("", "gateway.access", "gateway.audit"):
+        logger = logging.getLogger(name)
+        for handler in [one for one in logger.handlers if isinstance(one, LogHandler)]:
+            logger.removeHandler(handler)
 
 
 @pytest.fixture

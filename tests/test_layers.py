@@ -81,7 +81,7 @@ ORDER: Final = (
         "lane.upstream", "lane.pool", "lane.origins", "lane.tunnel", "lane.heads", "lane.passing_body", "lane.acting",
         "lane.attempts", "lane.reacting",
         "lane.forwarding", "lane.thread_input", "lane.app_answer", "lane.gathering",
-        "lane.threads", "lane.in_thread", "lane.lane",
+        "lane.threads", "lane.in_thread", "lane.probing", "lane.lane",
         "lane.worker", "server_environment", "draining", "tls_files", "prepared", "reloading", "gunicorn_conf",
         "devtls", "demo",
         "doctor", "doctor.finding", "doctor.waiting", "doctor.contact", "doctor.diagnoses_contact",

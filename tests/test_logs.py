@@ -251,6 +251,8 @@ SECRETS: Final = [
     pytest.param("proxy said DPoP Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU", "Kz~8mXK1", id="a bound token"),
     pytest.param("Basic czZCaGRSa3F0MzpnWDFmQmF0M2JW in it", "czZCaGRSa3F0", id="a password in base64"),
     pytest.param("GET /oauth2/callback?code=SplxlOBeZQQYbYS6WxSbIA&state=af0ifjsldkj", "SplxlOBe", id="a code"),
+    pytest.param("GET /x%3Bcode=SplxlOBeZQQYbYS6WxSbIA", "SplxlOBe", id="behind any encoded sign"),
+    pytest.param("GET /auth/Bearer%20eyJSlAV32hkKG", "SlAV32hkKG", id="a scheme in a path"),
     pytest.param("GET /oauth2/callback?code=x1&state=af0ifjsldkj", "af0ifjsldkj", id="a state"),
     pytest.param("/cb%3Fcode%3DSplxlOBeZQQYbYS6WxSbIA", "SplxlOBe", id="a code, encoded"),
     pytest.param("refresh_token=tGzv3JOkF0XG5Qx2TlKWIA refused", "tGzv3JOk", id="a refresh token"),
@@ -355,6 +357,19 @@ def test_a_gateway_that_stands_alone_logs_to_stderr(
 
 
 @pytest.mark.usefixtures("own_logging")
+def test_another_audit_file_leaves_none_open(tmp_path: Path) -> None:
+    def opened() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    log_to_stderr(settings(audit_file=str(tmp_path / "first.log")))
+    before = opened()
+    for number in range(10):
+        log_to_stderr(settings(audit_file=str(tmp_path / f"{number}.log")))
+    assert opened() == before
+    log_to_stderr(settings())
+    assert opened() == before - 1
+
+
 def test_an_audit_file_that_cannot_be_opened_is_an_error_of_the_configuration(tmp_path: Path) -> None:
     fit = settings(audit_file=str(tmp_path / "audit.log"))
     log_to_stderr(fit)

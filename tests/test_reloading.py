@@ -8,6 +8,7 @@ import shutil
 import signal
 import ssl
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy, deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from werkzeug.test import Client
 
-from gateway import Gateway
+from gateway import Gateway, reloading
 from gateway.config_sources import CONFIG_VARIABLE, SECRETS_VARIABLE, ConfigurationError
 from gateway.devtls import localhost_certificate
 from gateway.reloading import CONFIGURATION_REFUSED, Reloading
@@ -37,6 +38,10 @@ class App(BaseApplication):
         self.path = path
         super().__init__()
 
+    def load(self) -> Any:
+        """Load nothing: workers are given what they serve."""
+        return None
+
     def load_config(self) -> None:
         """Read the file."""
         for name, value in json.loads(self.path.read_text()).items():
@@ -45,7 +50,7 @@ class App(BaseApplication):
 
 @dataclass(frozen=True, kw_only=True)
 class Master:
-    """A master that holds what is in a directory; `reloads` has an entry for each reload of gunicorn's own."""
+    """A master that holds what is in a directory; `reloads` has an entry for each worker that it begins."""
 
     directory: Path
     arbiter: Any
@@ -53,11 +58,20 @@ class Master:
     told: list[Event]
     reloads: list[str]
 
+    def new_worker(self) -> Any:
+        """Make a new worker, which has a copy of all that the master has."""
+        worker = SimpleNamespace(app=copy(self.arbiter.app), cfg=deepcopy(self.arbiter.cfg))
+        self.reloading.equip(worker)
+        return worker
+
     def new_gateway(self) -> Gateway:
         """Make the gateway of a new worker."""
-        worker: Any = SimpleNamespace(app=self.arbiter.app, cfg=self.arbiter.cfg)
-        self.reloading.equip(worker)
-        made: Gateway = worker.app.load()
+        made: Gateway = self.new_worker().app.load()
+        return made
+
+    def new_context(self) -> ssl.SSLContext:
+        """Make a new worker's rules for TLS towards clients."""
+        made: ssl.SSLContext = sock.ssl_context(self.new_worker().cfg)
         return made
 
     @property
@@ -131,7 +145,7 @@ def begin(directory: Path, drain_seconds: float = 0) -> Master:
     arbiter: Any = Arbiter(App(directory / "gunicorn.json"))
     reloads: list[str] = []
     told: list[Event] = []
-    arbiter.handle_hup = lambda: reloads.append("hup")
+    arbiter.spawn_worker = lambda: reloads.append("worker")
     environ = {
         CONFIG_VARIABLE: str(directory / "config.yaml"),
         SECRETS_VARIABLE: str(directory / "secrets"),
@@ -162,6 +176,11 @@ def another_key(directory: Path) -> None:
     shutil.copy(files.key, directory / "server.key")
 
 
+def ending_check(directory: Path) -> None:
+    (directory / "ends_all.py").write_text("raise SystemExit(4)")
+    write_configuration(directory, {"routes": [{"path": "/x", "require": {"check": "ends_all:check"}}]})
+
+
 BROKEN: Final = (
     pytest.param(written("config.yaml", "routes: ["), "is not YAML", id="no-yaml"),
     pytest.param(gone("config.yaml"), "cannot be read", id="no-file"),
@@ -184,12 +203,6 @@ BROKEN: Final = (
         written("localhost.crt", "no certificate"), "upstreams.app: files for TLS cannot be used", id="certificate"
     ),
     pytest.param(another_key, "certfile, keyfile: ", id="key-of-another-certificate"),
-    pytest.param(own(certfile="/nowhere.pem"), "certfile, keyfile: ", id="no-certificate"),
-    pytest.param(written("gunicorn.json", "{"), "gunicorn: its configuration cannot be used", id="own-file"),
-    pytest.param(own(workers=-1), "gunicorn: its configuration cannot be used", id="own-value"),
-    pytest.param(own(worker_class="nothing.Nobody"), "gunicorn: its configuration cannot be used", id="worker-class"),
-    pytest.param(own(bind="127.0.0.1:1"), "bind: cannot be changed by a reload", id="bind"),
-    pytest.param(own(preload_app=True), "preload_app: must not be set", id="preload"),
 )
 
 
@@ -198,7 +211,7 @@ def test_a_reload_that_would_break_something_is_refused(
     master: Master, break_something: Callable[[Path], object], expected: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert master.route == BEFORE
-    context = sock.ssl_context(master.arbiter.cfg)
+    context = master.new_context()
     before = (master.arbiter.app.cfg, Path.cwd())
     break_something(master.directory)
     caplog.clear()
@@ -213,28 +226,57 @@ def test_a_reload_that_would_break_something_is_refused(
     assert expected in master.told[0].detail
     assert master.reloads == []
     assert master.route == BEFORE  # Of a worker that is begun after the files were broken, too.
-    assert sock.ssl_context(master.arbiter.cfg) is context
+    assert master.new_context() is context
     assert (master.arbiter.app.cfg, Path.cwd()) == before
 
     mend(master.directory, AFTER)
     master.reloading.reload()
 
-    assert (master.route, master.reloads) == (AFTER, ["hup"])
+    assert (master.route, master.reloads) == (AFTER, ["worker", "worker"])
     assert [one.outcome for one in master.told] == [CONFIGURATION_REFUSED, OK]
     assert "reload accepted: routes 1, providers 1, upstreams 1;" in caplog.text
 
 
-OF_THE_START_ITSELF: Final = ("own-file", "own-value", "worker-class", "bind", "preload")
-"""What gunicorn ends for before it asks us; and where it listens is new only once."""
+AT_THE_START: Final = (
+    *BROKEN,
+    pytest.param(own(certfile="/nowhere.pem"), "certfile, keyfile: ", id="no-certificate"),
+    pytest.param(own(preload_app=True), "preload_app: must not be set", id="preload"),
+)
 
 
-@pytest.mark.parametrize(("break_something", "expected"), [one for one in BROKEN if one.id not in OF_THE_START_ITSELF])
+@pytest.mark.parametrize(("break_something", "expected"), AT_THE_START)
 def test_the_same_is_said_at_the_start(
     master: Master, break_something: Callable[[Path], object], expected: str
 ) -> None:
     break_something(master.directory)
     with pytest.raises(ConfigurationError, match=expected):
         begin(master.directory)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(written("gunicorn.json", "{"), id="no-json"),
+        pytest.param(own(workers=-1), id="none"),
+        pytest.param(own(bind="127.0.0.1:1", threads=0, pidfile="/nowhere/at/all", reuse_port=True), id="others"),
+    ],
+)
+def test_what_gunicorn_itself_was_told_stays(master: Master, change: Callable[[Path], object]) -> None:
+    before = master.arbiter.cfg, master.arbiter.app.cfg, master.arbiter.num_workers
+    write_configuration(master.directory, {}, AFTER)
+    change(master.directory)
+    master.reloading.reload()
+    assert (master.route, [one.outcome for one in master.told]) == (AFTER, [OK])
+    assert (master.arbiter.cfg, master.arbiter.app.cfg, master.arbiter.num_workers) == before
+
+
+def test_workers_that_cannot_be_begun_end_nothing(master: Master, caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        raise BlockingIOError(11, "no room for another process")
+
+    master.arbiter.spawn_worker = fail
+    master.reloading.reload()
+    assert "workers could not be replaced: BlockingIOError" in caplog.text
 
 
 def test_several_problems_have_a_line_each(master: Master, caplog: pytest.LogCaptureFixture) -> None:
@@ -245,22 +287,47 @@ def test_several_problems_have_a_line_each(master: Master, caplog: pytest.LogCap
 
 
 def test_an_error_that_nobody_foresaw_changes_nothing(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> None:
+    def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(master.arbiter.app, "do_load_config", fail)
+    monkeypatch.setattr(reloading, "prepare", fail)
     master.reloading.reload()
     assert (master.reloads, [one.outcome for one in master.told]) == ([], [CONFIGURATION_REFUSED])
     assert master.route == BEFORE
 
 
+def test_code_of_a_user_that_would_end_the_master_is_refused(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(master.directory)
+    ending_check(master.directory)
+    master.reloading.reload()
+    assert ([one.outcome for one in master.told], master.route) == ([CONFIGURATION_REFUSED], BEFORE)
+
+
+def test_workers_of_another_user_could_not_read_what_the_master_makes(master: Master) -> None:
+    master.arbiter.cfg.set("user", "65534")
+    master.reloading.reload()
+    assert "user, group: must be those" in master.told[0].detail
+
+
+def test_a_worker_that_dies_while_old_ones_end_is_replaced_at_once(master: Master) -> None:
+    ended: list[int] = []
+    arbiter = master.arbiter
+    arbiter.WORKERS = {1: SimpleNamespace(age=1), 2: SimpleNamespace(age=2)}
+    arbiter.worker_age = 2
+    arbiter.kill_worker = lambda pid, _: ended.append(pid)
+    master.reloading.reload()
+    assert (master.reloads, ended) == (["worker", "worker"], [1, 2])
+    arbiter.WORKERS = {1: SimpleNamespace(age=1), 4: SimpleNamespace(age=4)}
+    master.reloads.clear()
+    arbiter.manage_workers()
+    assert (master.reloads, ended) == (["worker"], [1, 2])
+
+
 def test_the_rules_for_tls_towards_clients_change_with_a_reload(master: Master) -> None:
-    master.new_gateway()
-    first: ssl.SSLContext = sock.ssl_context(master.arbiter.cfg)
+    first = master.new_context()
     mend(master.directory, AFTER)
     master.reloading.reload()
-    master.new_gateway()
-    assert sock.ssl_context(master.arbiter.cfg) is not first
+    assert master.new_context() is not first
 
 
 def test_keys_that_were_replaced_seal_from_then_on_and_the_old_ones_open(master: Master) -> None:

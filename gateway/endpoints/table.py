@@ -56,6 +56,7 @@ class EndpointsByPath:
 
 
 PING = "/ping"
+READY = "/ready"
 _READ = ("GET", "HEAD")
 
 
@@ -79,6 +80,11 @@ def is_ping(environ: Environ) -> bool:
     return environ.get("PATH_INFO") == PING and not environ.get("SCRIPT_NAME")
 
 
+def is_ready_question(environ: Environ) -> bool:
+    """Tell whether somebody asks how everything is, which is answered within a second whatever hangs."""
+    return environ.get("PATH_INFO") == READY and not environ.get("SCRIPT_NAME")
+
+
 def endpoint_table(settings: Settings, endpoints: Endpoints) -> EndpointTable:
     """Lay out the endpoints by path."""
     prefix, session = settings.prefix, endpoints.session
@@ -99,7 +105,7 @@ def endpoint_table(settings: Settings, endpoints: Endpoints) -> EndpointTable:
         f"{prefix}/admin/sessions": Endpoint(methods=(*_READ, "DELETE"), answer=endpoints.administration.sessions),
         f"{prefix}/console": _console(endpoints.console),
         PING: Endpoint(methods=_READ, answer=session.ping),
-        "/ready": Endpoint(methods=_READ, answer=session.ready),
+        READY: Endpoint(methods=_READ, answer=session.ready),
     }
 
 

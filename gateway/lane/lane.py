@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 from gateway.app import Gateway
-from gateway.endpoints.table import is_ping
 from gateway.errors import REQUEST_INCOMPLETE, TUNNELS_FULL, GatewayError
 from gateway.inner import Admitted
 from gateway.lane.at_once import Asked, Remembered, admit_at_once, read_at_once
@@ -22,6 +21,7 @@ from gateway.lane.forwarding import Forwarding
 from gateway.lane.in_thread import InThread, Outcome
 from gateway.lane.incoming import Incoming
 from gateway.lane.origins import LaneUpstream
+from gateway.lane.probing import Probing
 from gateway.lane.threads import Threads
 from gateway.lane.tunnel import MAX_TUNNELS, Tunnel
 from gateway.lane.uses import Uses
@@ -62,6 +62,7 @@ class Lane:
         self.now, self.date = self.loop.time(), ""
         self._base = base
         self._threads = Threads(self.loop, threads, gateway.settings.limits.requests)
+        self._probing = Probing(self)
         self._fetching = Fetching(self.loop, gateway.authenticator.find_many)
         patience = gateway.settings.lifetimes.touch_interval
         self.uses = Uses(gateway.authenticator.note_use, patience_seconds=patience)
@@ -166,10 +167,8 @@ class Lane:
             self._in_turn(client, incoming, partial(self.act, client, incoming, admitted))
 
     def _have_decided(self, client: ClientConnection, incoming: Incoming) -> None:
-        if is_ping(incoming.environ):
-            # At once, as threads may all be busy: it asks nobody, and waits for nothing.
-            environ = {**incoming.environ, NOTES_KEY: incoming.notes}
-            self._respond(client, incoming, self.gateway.outcome(environ))
+        if self._probing.takes(incoming):
+            self._probing.answer(client, incoming)
         else:
             self._in_turn(client, incoming, lambda: self.submit(InThread(self, client, incoming).run))
 
@@ -222,7 +221,7 @@ class Lane:
             environ = {**incoming.environ, NOTES_KEY: incoming.notes}
             with tagged(incoming.notes.tag):
                 response = self.gateway.failures.answer(environ, error)
-            self._respond(client, incoming, response)
+            self.respond(client, incoming, response)
         except Exception as failure:  # noqa: BLE001 - there is nothing left to say.
             log_unforeseen(_log, "an answer could not be given", failure)
             client.abort()
@@ -270,8 +269,10 @@ class Lane:
         self._fetching.close()
         self.uses.close()
         self._threads.close()
+        self._probing.close()
 
-    def _respond(self, client: ClientConnection, incoming: Incoming, response: Outcome) -> None:
+    def respond(self, client: ClientConnection, incoming: Incoming, response: Outcome) -> None:
+        """Answer at once."""
         started: list[tuple[str, list[tuple[str, str]]]] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], _: Any = None, /) -> Callable[[bytes], object]:

@@ -131,8 +131,10 @@ def _read(path: Path) -> Reading | None:
             return None  # A process has just made it.
         is_alive = _is_locked(file.fileno())
         octets = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    # Not by `read`: it may see half of a number that is being written.
-    cells = octets.cast("d")
+        # Not by `read`: it may see half of a number that is being written.
+        cells = octets.cast("d")
+        if cells[_USED] > len(cells):  # It has grown since it was mapped.
+            return _read(path) if cells[_USED] * _CELL <= os.fstat(file.fileno()).st_size else None
     rows = tuple((key, tuple(cells[begin : begin + count])) for key, begin, count in _records(octets, cells))
     return Reading(name=path.name.removesuffix(_ENDING), pid=int(cells[_PID]), is_alive=is_alive, rows=rows)
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 
-from gateway.errors import GatewayError, ProviderUnavailable, TooManyRequests
+from gateway.errors import GatewayError, ProviderBusy, ProviderUnavailable, TooManyRequests
 from gateway.oidc.authorization_request import (
     MAX_REQUEST_URI,
     Asked,
@@ -502,7 +502,7 @@ def test_pushed_replies_that_are_refused(changes: dict[str, object]) -> None:
         pytest.param(302, "invalid_request", GatewayError, "pushed_request_refused", id="redirect"),
         pytest.param(202, None, GatewayError, "pushed_request_refused", id="another success"),
         pytest.param(500, "server_error", ProviderUnavailable, "provider_unreachable", id="outage"),
-        pytest.param(503, None, ProviderUnavailable, "provider_unreachable", id="RFC9126-2.3 busy"),
+        pytest.param(503, None, ProviderBusy, "provider_unreachable", id="RFC9126-2.3 busy"),
         pytest.param(429, "invalid_client", TooManyRequests, "provider_unreachable", id="RFC9126-2.3 too many"),
     ],
 )

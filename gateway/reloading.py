@@ -71,19 +71,29 @@ class Reloading:
             self._accept()
 
     def manage(self) -> None:
-        """See to it that there are as many workers as there are to be, beside those that are ending."""
-        ending = self._ending()
-        for _ in range(self._server.num_workers + len(ending) - len(self._server.WORKERS) if ending else 0):
-            self._server.spawn_worker()
+        """See to it that there are as many workers as there are to be, beside those that are ending.
+
+        These are told each time, since one that has just begun may not have heard it; and none, while there is no other
+        in its place.
+        """
+        server, ending = self._server, self._ending()
         if not ending:
             self._manage()
+            return
+        try:
+            for _ in range(server.num_workers + len(ending) - len(server.WORKERS)):
+                server.spawn_worker()
+        except Exception as error:  # noqa: BLE001 - it is tried again in a second, and the old ones go on.
+            log_unforeseen(_log, "a worker could not be begun", error)
+        for pid in ending[: max(0, len(server.WORKERS) - server.num_workers)]:
+            server.kill_worker(pid, signal.SIGTERM)
 
     def end(self) -> None:
         """Serve on for a while, saying at `/ready` that this is the end; a second signal of that kind shortens it.
 
-        Where another master has begun beside this one, it goes on with what clients connect to: this is no end to them.
+        Where there is another master beside this one, it goes on with what clients connect to: this is no end to them.
         """
-        if self._server.reexec_pid:
+        if self._server.reexec_pid or self._server.master_pid:
             self._end()
         self._draining.begin()
         until = time.monotonic() + self._drain_seconds
@@ -107,24 +117,18 @@ class Reloading:
             len(settings.providers),
             len(settings.upstreams),
         )
-        self._tell(Event(kind=Kind.CONFIGURATION))
         try:
-            self._replace_workers()
-        except Exception as error:  # noqa: BLE001 - those that there are go on.
-            log_unforeseen(_log, "workers could not be replaced", error)
-
-    def _replace_workers(self) -> None:
-        server = self._server
-        server.log.reopen_files()
-        last = server.worker_age
-        for _ in range(server.num_workers):
-            server.spawn_worker()
-        self._replaced = last
-        for pid in self._ending():
-            server.kill_worker(pid, signal.SIGTERM)
+            self._server.log.reopen_files()
+        except Exception as error:  # noqa: BLE001 - that keeps nobody from serving.
+            log_unforeseen(_log, "files of the log could not be opened anew", error)
+        self._replaced = self._server.worker_age
+        self.manage()
+        self._tell(Event(kind=Kind.CONFIGURATION))
 
     def _ending(self) -> list[int]:
-        return [pid for pid, worker in self._server.WORKERS.items() if worker.age <= self._replaced]
+        """List the workers that are to end, the oldest first."""
+        workers = sorted(self._server.WORKERS.items(), key=lambda one: int(one[1].age))
+        return [pid for pid, worker in workers if worker.age <= self._replaced]
 
     def _refuse(self, problems: list[str]) -> None:
         for problem in problems:

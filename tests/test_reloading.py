@@ -270,15 +270,6 @@ def test_what_gunicorn_itself_was_told_stays(master: Master, change: Callable[[P
     assert (master.arbiter.cfg, master.arbiter.app.cfg, master.arbiter.num_workers) == before
 
 
-def test_workers_that_cannot_be_begun_end_nothing(master: Master, caplog: pytest.LogCaptureFixture) -> None:
-    def fail() -> None:
-        raise BlockingIOError(11, "no room for another process")
-
-    master.arbiter.spawn_worker = fail
-    master.reloading.reload()
-    assert "workers could not be replaced: BlockingIOError" in caplog.text
-
-
 def test_several_problems_have_a_line_each(master: Master, caplog: pytest.LogCaptureFixture) -> None:
     write_configuration(master.directory, {"nonsense": 1, "routes": [{"path": "a"}]})
     master.reloading.reload()
@@ -310,17 +301,48 @@ def test_workers_of_another_user_could_not_read_what_the_master_makes(master: Ma
 
 
 def test_a_worker_that_dies_while_old_ones_end_is_replaced_at_once(master: Master) -> None:
-    ended: list[int] = []
-    arbiter = master.arbiter
-    arbiter.WORKERS = {1: SimpleNamespace(age=1), 2: SimpleNamespace(age=2)}
-    arbiter.worker_age = 2
-    arbiter.kill_worker = lambda pid, _: ended.append(pid)
+    arbiter, told = with_workers(master, 1, 2)
     master.reloading.reload()
-    assert (master.reloads, ended) == (["worker", "worker"], [1, 2])
-    arbiter.WORKERS = {1: SimpleNamespace(age=1), 4: SimpleNamespace(age=4)}
-    master.reloads.clear()
+    assert (sorted(arbiter.WORKERS), told) == ([1, 2, 3, 4], [1, 2])
+    for gone in (2, 3):
+        del arbiter.WORKERS[gone]
+    told.clear()
     arbiter.manage_workers()
-    assert (master.reloads, ended) == (["worker"], [1, 2])
+    assert (sorted(arbiter.WORKERS), told) == ([1, 4, 5], [1])  # Once more, as it may not have heard it.
+
+
+def test_no_old_worker_ends_before_there_is_another(master: Master, caplog: pytest.LogCaptureFixture) -> None:
+    arbiter, told = with_workers(master, 1, 2)
+    spawn, room = arbiter.spawn_worker, [True, False, False]
+
+    def spawn_where_there_is_room() -> None:
+        if not room.pop(0):
+            raise BlockingIOError(11, "no room for another process")
+        spawn()
+
+    arbiter.spawn_worker = spawn_where_there_is_room
+    master.reloading.reload()
+    assert (sorted(arbiter.WORKERS), told) == ([1, 2, 3], [1])
+    arbiter.manage_workers()
+    assert (sorted(arbiter.WORKERS), told) == ([1, 2, 3], [1, 1])
+    assert "a worker could not be begun: BlockingIOError" in caplog.text
+    arbiter.spawn_worker = spawn
+    arbiter.manage_workers()
+    assert (sorted(arbiter.WORKERS), told) == ([1, 2, 3, 4], [1, 1, 1, 2])
+
+
+def with_workers(master: Master, *ages: int) -> tuple[Any, list[int]]:
+    """Give a master workers whose ages are their process ids, and return whom it tells to end."""
+    arbiter, told = master.arbiter, list[int]()
+    arbiter.WORKERS = {age: SimpleNamespace(age=age) for age in ages}
+    arbiter.worker_age = max(ages)
+
+    def spawn() -> None:
+        arbiter.worker_age += 1
+        arbiter.WORKERS[arbiter.worker_age] = SimpleNamespace(age=arbiter.worker_age)
+
+    arbiter.spawn_worker, arbiter.kill_worker = spawn, lambda pid, _: told.append(pid)
+    return arbiter, told
 
 
 def test_the_rules_for_tls_towards_clients_change_with_a_reload(master: Master) -> None:
@@ -360,3 +382,13 @@ def test_the_end_is_told_to_all_workers_before_it_comes(
     answer = worker.get("/ready", base_url="https://app.example")
     assert (answer.status_code, answer.json) == (503, {"ready": False, "gateway": {"status": "draining"}})
     assert worker.get("/ping", base_url="https://app.example").status_code == 200
+
+
+@pytest.mark.parametrize("other", ["reexec_pid", "master_pid"])
+def test_where_another_master_goes_on_this_is_no_end(master: Master, other: str) -> None:
+    ending = begin(master.directory, drain_seconds=3600)
+    setattr(ending.arbiter, other, 1)
+    with pytest.raises(StopIteration):
+        ending.arbiter.handle_term()
+    answer = Client(ending.new_gateway()).get("/ready", base_url="https://app.example")
+    assert "gateway" not in (answer.json or {})

@@ -73,19 +73,21 @@ class Reloading:
     def manage(self) -> None:
         """See to it that there are as many workers as there are to be, beside those that are ending.
 
-        These are told each time, since one that has just begun may not have heard it; and none, while there is no other
-        in its place.
+        The oldest that are too many are told each time, since one that has just begun may not have heard it; and none
+        of the old, while there is no other in its place.
         """
-        server, ending = self._server, self._ending()
+        server = self._server
+        ending = sum(worker.age <= self._replaced for worker in server.WORKERS.values())
         if not ending:
             self._manage()
             return
         try:
-            for _ in range(server.num_workers + len(ending) - len(server.WORKERS)):
+            for _ in range(server.num_workers + ending - len(server.WORKERS)):
                 server.spawn_worker()
         except Exception as error:  # noqa: BLE001 - it is tried again in a second, and the old ones go on.
             log_unforeseen(_log, "a worker could not be begun", error)
-        for pid in ending[: max(0, len(server.WORKERS) - server.num_workers)]:
+        by_age = sorted(server.WORKERS, key=lambda pid: int(server.WORKERS[pid].age))
+        for pid in by_age[: max(0, len(by_age) - server.num_workers)]:
             server.kill_worker(pid, signal.SIGTERM)
 
     def end(self) -> None:
@@ -121,14 +123,10 @@ class Reloading:
             self._server.log.reopen_files()
         except Exception as error:  # noqa: BLE001 - that keeps nobody from serving.
             log_unforeseen(_log, "files of the log could not be opened anew", error)
+        self._server.num_workers = self._server.num_workers or self._server.cfg.workers  # SIGWINCH has left none.
         self._replaced = self._server.worker_age
         self.manage()
         self._tell(Event(kind=Kind.CONFIGURATION))
-
-    def _ending(self) -> list[int]:
-        """List the workers that are to end, the oldest first."""
-        workers = sorted(self._server.WORKERS.items(), key=lambda one: int(one[1].age))
-        return [pid for pid, worker in workers if worker.age <= self._replaced]
 
     def _refuse(self, problems: list[str]) -> None:
         for problem in problems:

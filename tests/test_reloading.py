@@ -331,6 +331,22 @@ def test_no_old_worker_ends_before_there_is_another(master: Master, caplog: pyte
     assert (sorted(arbiter.WORKERS), told) == ([1, 2, 3, 4], [1, 1, 1, 2])
 
 
+def test_fewer_workers_are_fewer_also_while_old_ones_end(master: Master) -> None:
+    arbiter, told = with_workers(master, 1, 2)
+    master.reloading.reload()
+    arbiter.num_workers = 1
+    told.clear()
+    arbiter.manage_workers()
+    assert told == [1, 2, 3]
+
+
+def test_a_master_without_workers_gets_its_own_again(master: Master) -> None:
+    arbiter, _ = with_workers(master, 1, 2)
+    arbiter.WORKERS, arbiter.num_workers = {}, 0
+    master.reloading.reload()
+    assert sorted(arbiter.WORKERS) == [3, 4]
+
+
 def with_workers(master: Master, *ages: int) -> tuple[Any, list[int]]:
     """Give a master workers whose ages are their process ids, and return whom it tells to end."""
     arbiter, told = master.arbiter, list[int]()

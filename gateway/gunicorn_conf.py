@@ -14,6 +14,7 @@ from gateway.config import Settings
 from gateway.config_sources import ConfigurationError
 from gateway.draining import wait_for_writes
 from gateway.gunicorn_log import GunicornLog
+from gateway.lane.worker import LaneWorker
 from gateway.metrics.place import close_place, open_place
 from gateway.reloading import Reloading
 from gateway.server_environment import read_server_environment
@@ -69,7 +70,7 @@ def post_fork(server: Any, worker: Any) -> None:
 def worker_exit(_server: Any, worker: Any) -> None:
     """Let a worker with threads end as the lane does: tokens that the store could not take are written first."""
     gateway = getattr(worker, "wsgi", None)
-    if isinstance(gateway, Gateway):
+    if isinstance(gateway, Gateway) and not isinstance(worker, LaneWorker):
         wait_for_writes(lambda: gateway.authenticator.unsaved, worker.cfg.graceful_timeout)
 
 

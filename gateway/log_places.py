@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -65,6 +66,8 @@ class LogFile:
 
     def write(self, data: bytes) -> int:
         """Add a line, or a part of it; raises `OSError`."""
+        if self._descriptor < 0:
+            raise OSError(errno.EBADF, "it was let go of")
         if not self._is_still_there():
             opened = _open(self._path)
             os.close(self._descriptor)
@@ -72,8 +75,9 @@ class LogFile:
         return os.write(self._descriptor, data)
 
     def close(self) -> None:
-        """Let go of it."""
-        os.close(self._descriptor)
+        """Let go of it; its number may be that of another file from now on."""
+        descriptor, self._descriptor = self._descriptor, -1
+        os.close(descriptor)
 
     def _is_still_there(self) -> bool:
         try:

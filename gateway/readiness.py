@@ -57,7 +57,10 @@ class _Question:
             if self._answer.done() and not is_fresh:
                 self._asked_at, self._patience_ends = self._clock(), time.monotonic() + PATIENCE_SECONDS
                 self._answer = Future()
-                threading.Thread(target=self._run, args=[self._answer], name="gateway-ready", daemon=True).start()
+                try:
+                    threading.Thread(target=self._run, args=[self._answer], name="gateway-ready", daemon=True).start()
+                except RuntimeError:  # There may be room for a thread the next time.
+                    self._answer.set_result(INTERNAL.code)
 
     def code(self, silent: str) -> str:
         """Return the code that it answers, empty where it works; `silent` where it does not answer soon.

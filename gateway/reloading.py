@@ -25,6 +25,7 @@ from gateway.unforeseen import log_unforeseen
 CONFIGURATION_REFUSED = "configuration_refused"
 """The outcome of a reload that was refused."""
 
+_SPAWN_SECONDS = 0.05  # So that workers which die at once are not begun as fast as that goes.
 _ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 _log = logging.getLogger("gateway")
 
@@ -64,7 +65,7 @@ class Reloading:
             self._last_good = self._prepare(self._server.cfg)
         except ConfigurationError as error:
             self._refuse(error.problems)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the gateway goes on, also if a check of yours ends it.
+        except BaseException as error:  # noqa: BLE001 - the gateway goes on, also if a check of yours would end it.
             log_unforeseen(_log, "an error that nobody foresaw", error)
             self._refuse([f"internal_error: {type(error).__name__}"])
         else:
@@ -84,6 +85,7 @@ class Reloading:
         try:
             for _ in range(server.num_workers + ending - len(server.WORKERS)):
                 server.spawn_worker()
+                time.sleep(_SPAWN_SECONDS)
         except Exception as error:  # noqa: BLE001 - it is tried again in a second, and the old ones go on.
             log_unforeseen(_log, "a worker could not be begun", error)
         by_age = sorted(server.WORKERS, key=lambda pid: int(server.WORKERS[pid].age))

@@ -13,14 +13,12 @@ from gateway.errors import GatewayError
 from gateway.lane.client import ClientConnection
 from gateway.lane.in_thread import Outcome
 from gateway.lane.incoming import Incoming
-from gateway.limits import Places
 from gateway.request_notes import NOTES_KEY
+from gateway.telemetry import tagged
 from gateway.unforeseen import problem_of
 
-MAX_PROBES = 100
-"""How many questions are taken on at once."""
-
 _THREADS = 2
+"""Of those that ask meanwhile, none waits anew for a part that hangs (`ReadinessCheck`)."""
 
 
 class Answering(Protocol):
@@ -42,7 +40,6 @@ class Probing:
     def __init__(self, lane: Answering) -> None:
         self._lane = lane
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="gateway-probes")
-        self._places = Places(MAX_PROBES, "ask how everything is")
 
     def takes(self, incoming: Incoming) -> bool:
         """Tell whether a request is such a question."""
@@ -50,25 +47,25 @@ class Probing:
 
     def answer(self, client: ClientConnection, incoming: Incoming) -> None:
         """Answer it."""
-        decide = partial(self._lane.gateway.outcome, {**incoming.environ, NOTES_KEY: incoming.notes})
         try:
             if is_ping(incoming.environ):
-                self._lane.respond(client, incoming, decide())
+                self._lane.respond(client, incoming, self._decide(incoming))
                 return
-            self._places.check()
+            asked = self._lane.loop.run_in_executor(self._threads, self._decide, incoming)
         except Exception as error:  # noqa: BLE001 - somebody waits for an answer, whatever it was.
             self._lane.fail(client, incoming, problem_of(error))
             return
-        self._places.take()
-        asked = self._lane.loop.run_in_executor(self._threads, decide)
         asked.add_done_callback(partial(self._told, client, incoming))
 
     def close(self) -> None:
         """Answer no more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    def _decide(self, incoming: Incoming) -> Outcome:
+        with tagged(incoming.notes.tag):
+            return self._lane.gateway.outcome({**incoming.environ, NOTES_KEY: incoming.notes})
+
     def _told(self, client: ClientConnection, incoming: Incoming, done: asyncio.Future[Outcome]) -> None:
-        self._places.leave()
         if client.is_gone or done.cancelled():
             return
         try:

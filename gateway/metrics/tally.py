@@ -41,7 +41,9 @@ class Tally:
         self._map(size)
         self.cells[_USED] = max(self.cells[_USED], _BEGIN)
         self.cells[_PID] = os.getpid()
-        self._rows = {(key, count): begin for key, begin, count in _records(self._octets, self.cells)}
+        self._rows = {
+            (key, count): begin for key, begin, count in _records(self._octets, self.cells, int(self.cells[_USED]))
+        }
 
     def row(self, key: str, count: int) -> int | None:
         """Return where the row with that key begins, which is made where there is none; None where no more fit.
@@ -133,9 +135,10 @@ def _read(path: Path) -> Reading | None:
         octets = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         # Not by `read`: it may see half of a number that is being written.
         cells = octets.cast("d")
-        if cells[_USED] > len(cells):  # It has grown since it was mapped.
-            return _read(path) if cells[_USED] * _CELL <= os.fstat(file.fileno()).st_size else None
-    rows = tuple((key, tuple(cells[begin : begin + count])) for key, begin, count in _records(octets, cells))
+        used = int(cells[_USED])
+        if used > len(cells):  # It has grown since it was mapped.
+            return _read(path) if used * _CELL <= os.fstat(file.fileno()).st_size else None
+    rows = tuple((key, tuple(cells[begin : begin + count])) for key, begin, count in _records(octets, cells, used))
     return Reading(name=path.name.removesuffix(_ENDING), pid=int(cells[_PID]), is_alive=is_alive, rows=rows)
 
 
@@ -147,8 +150,8 @@ def _is_locked(descriptor: int) -> bool:
     return False
 
 
-def _records(octets: memoryview[int], cells: memoryview[float]) -> Iterator[tuple[str, int, int]]:
-    at, used = _BEGIN, int(cells[_USED])
+def _records(octets: memoryview[int], cells: memoryview[float], used: int) -> Iterator[tuple[str, int, int]]:
+    at = _BEGIN
     while at + 2 <= used:
         length, count = int(cells[at]), int(cells[at + 1])
         key = bytes(octets[(at + 2) * _CELL : (at + 2) * _CELL + length])

@@ -1,5 +1,5 @@
 # make demo   a provider, a sample app and the gateway on localhost, with the URL and the user printed
-# make quick  the tests in process without real peers; under a minute on four cores, a minute and a half on two
+# make quick  the tests in process without real peers; three minutes on two cores, which is more than it should be
 # make test   all tests; those with real peers are skipped where the peer is missing, unless GATEWAY_TEST_REAL=1
 #            then those in process once more, through the lane
 # make peers  the packages of npm and of Python that tests with real peers ask for

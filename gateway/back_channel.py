@@ -11,7 +11,7 @@ from gateway.errors import INTERNAL, PROVIDER_UNREACHABLE, ConnectionLost, Gatew
 from gateway.kept import Clock
 from gateway.oidc.dpop import DPoPKey, demands_nonce, offered_nonce, with_proof
 from gateway.oidc.messages import Call, Entropy, Moment, Reply, Transport
-from gateway.telemetry import OK, Called, Peer, Silence, Telemetry, current_tag
+from gateway.telemetry import OK, Peer, Silence, Telemetry, ended_call
 
 UNLIMITED_CALLS = 10_000
 """More than there are threads."""
@@ -82,17 +82,8 @@ class BackChannel:
             outcome = OK if reply.status < 400 else REFUSED if reply.status < 500 else FAILED
             return reply
         finally:
-            self._telemetry.called(
-                Called(
-                    peer=Peer.PROVIDER,
-                    name=self._name,
-                    operation=operation,
-                    outcome=outcome,
-                    began_at=began,
-                    seconds=max(0.0, self._clock() - began),
-                    tag=current_tag(),
-                )
-            )
+            ended = ended_call(Peer.PROVIDER, self._name, operation, outcome, began_at=began, now=self._clock())
+            self._telemetry.called(ended)
 
     def _sent(self, build: Build, key: DPoPKey | None, access_token: str | None) -> Reply:
         return self._transport(build(self.moment())) if key is None else self._proven(build, key, access_token)

@@ -16,9 +16,7 @@ def make_telemetry(settings: Settings, environ: Mapping[str, str]) -> Telemetry:
 
     Raises `ConfigurationError`.
     """
-    told = [make_metrics(settings.metrics, environ)]
-    if settings.logs.access or settings.logs.audit:
-        told.append(make_log_telemetry(settings))
+    told = [make_metrics(settings.metrics, environ), _log_of(settings)]
     if trace_rules(settings, environ).takes_part:
         told.append(make_tracing(settings, environ))
     return _all_of(told)
@@ -26,12 +24,16 @@ def make_telemetry(settings: Settings, environ: Mapping[str, str]) -> Telemetry:
 
 def make_wrapping_telemetry(settings: Settings) -> Telemetry:
     """Make what is told around an app, whose own logging decides what becomes of the records."""
-    return _all_of([make_log_telemetry(settings)] if settings.logs.access or settings.logs.audit else [])
+    return _all_of([_log_of(settings)])
 
 
 def make_master_telemetry(settings: Settings, environ: Mapping[str, str]) -> Telemetry:
     """Make what is told in the master, which alone knows of configurations that were refused."""
     return _all_of([make_master_metrics(settings.metrics, environ), make_event_log()])
+
+
+def _log_of(settings: Settings) -> Telemetry:
+    return make_log_telemetry(settings) if settings.logs.access or settings.logs.audit else Silence()
 
 
 def _all_of(told: list[Telemetry]) -> Telemetry:

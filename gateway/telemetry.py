@@ -215,6 +215,19 @@ def current_tag() -> Tag:
     return _tag.get()
 
 
+def ended_call(peer: Peer, name: str, operation: str, outcome: str, *, began_at: float, now: float) -> Called:
+    """Make what is told of a call that has just ended, for the request that this thread works for."""
+    return Called(
+        peer=peer,
+        name=name,
+        operation=operation,
+        outcome=outcome,
+        began_at=began_at,
+        seconds=max(0.0, now - began_at),
+        tag=current_tag(),
+    )
+
+
 def untagged() -> Context:
     """Make the context of what is for no request, or for another one, than this thread works for."""
     return Context()

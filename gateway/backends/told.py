@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 from gateway.backends.base import Backend, LockBusy
 from gateway.errors import GatewayError
-from gateway.telemetry import OK, Called, Peer, Telemetry, current_tag
+from gateway.telemetry import OK, Peer, Telemetry, ended_call
 
 BUSY = "busy"
 """The outcome of a lock that somebody else holds."""
@@ -81,14 +81,5 @@ class ToldBackend:
             outcome = error.code
             raise
         finally:
-            self._telemetry.called(
-                Called(
-                    peer=Peer.STORE,
-                    name=self._name,
-                    operation=operation,
-                    outcome=outcome,
-                    began_at=began,
-                    seconds=max(0.0, self._clock() - began),
-                    tag=current_tag(),
-                )
-            )
+            ended = ended_call(Peer.STORE, self._name, operation, outcome, began_at=began, now=self._clock())
+            self._telemetry.called(ended)
